@@ -1,0 +1,43 @@
+# Every target works on a fresh clone with Python 3.11 and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+export RAY_USAGE_STATS_ENABLED = 0
+
+.PHONY: help demo test test-all check bench lock data-dictionary infra-check clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/.run ## score a small corpus of real face videos, end to end, into build/demo/lake
+	$(BIN)/fakeout demo
+
+test: $(VENV)/.dev ## run the whole suite
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.dev ## ruff, pyright, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+lock: $(VENV)/.run ## resolve again and write the lock files (pins and hashes, no registry address)
+	$(UV) lock --quiet
+	$(UV) export --quiet --frozen --no-emit-project --no-header --extra all --no-default-groups --format requirements-txt -o requirements.lock
+	$(UV) export --quiet --frozen --no-emit-project --no-header --extra all --all-groups --format requirements-txt -o requirements-dev.lock
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist

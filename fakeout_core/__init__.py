@@ -1,0 +1,1 @@
+"""Deepfake detection from face and voice: the model, media and faces, with no engine in sight."""

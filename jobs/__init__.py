@@ -1,0 +1,1 @@
+"""The ``fakeout`` command and what it submits."""

@@ -1,0 +1,71 @@
+"""The ``fakeout`` command: collects the subcommands and maps errors to exit codes.
+
+Exit codes: 0 done; 1 the job failed; 2 usage or configuration; 3 done, but more than the allowed
+share of videos is in quarantine.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+import typer
+
+from fakeout_core.errors import CheckpointError, ConfigError, FakeoutError
+
+COMMANDS = (
+    "demo",
+    "run",
+    "catalog",
+    "crop",
+    "score",
+    "metrics",
+    "report",
+    "plan",
+    "rescan",
+    "quarantine",
+    "compact",
+    "submit",
+    "query",
+    "checkpoint",
+    "doctor",
+)
+"""Modules of ``jobs.commands``; each has ``register(app)``. Order is that of ``--help``."""
+
+
+def build_app() -> typer.Typer:
+    """Assemble the application; command modules keep heavy imports inside their functions."""
+    app = typer.Typer(
+        help="Score whole video corpora for deepfakes, from face and voice.",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    for name in COMMANDS:
+        importlib.import_module(f"jobs.commands.{name}").register(app)
+    return app
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    command = typer.main.get_command(build_app())
+    try:
+        code = command.main(args=argv, prog_name="fakeout", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.exceptions.ClickException as error:
+        error.show()
+        code = 2
+    except (ConfigError, CheckpointError) as error:
+        print(f"fakeout: {error}", file=sys.stderr)
+        code = 2
+    except FakeoutError as error:
+        print(f"fakeout: {error}", file=sys.stderr)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
