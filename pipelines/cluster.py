@@ -1,0 +1,114 @@
+"""Joining or starting a Ray cluster, and sizing the stages' pools from it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from fakeout_core.errors import ConfigError
+from pipelines.config import PlacementConfig
+
+SPARE_CPUS = 2
+"""Logical CPUs of a local cluster beyond the machine's: reading and writing tasks need a slot
+while the pools hold all others (ray#44687), and use little of it."""
+
+
+@dataclass(frozen=True)
+class ClusterSize:
+    """What the cluster offers now.
+
+    Attributes:
+        cpus: logical CPUs for pools (a local cluster's spare ones are left out).
+        gpus: GPUs.
+        nodes: live nodes.
+    """
+
+    cpus: float
+    gpus: float
+    nodes: int
+
+
+def connect(address: str | None = None) -> ClusterSize:
+    """Join the cluster at ``address``, the one this job runs in, or start a local one.
+
+    Args:
+        address: ``auto``, ``host:port``, ``ray://…``, or None (RAY_ADDRESS, else local).
+
+    Returns:
+        The cluster's size.
+
+    Raises:
+        ConfigError: there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    target = address or os.environ.get("RAY_ADDRESS") or None
+    if not ray.is_initialized():
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+        if target is None:
+            options["num_cpus"] = _machine_cpus() + SPARE_CPUS
+            options["include_dashboard"] = False
+        try:
+            ray.init(address=target or "local", **options)
+        except ConnectionError as error:
+            raise ConfigError(
+                f"no Ray cluster at {target}: {error}. Start one with `ray start --head`, or leave "
+                "out --address to use this machine alone."
+            ) from None
+    quiet_ray_data()
+    resources = ray.cluster_resources()
+    nodes = sum(1 for node in ray.nodes() if node["Alive"])
+    cpus = resources.get("CPU", 1.0) - (SPARE_CPUS if target is None else 0)
+    return ClusterSize(max(cpus, 1.0), resources.get("GPU", 0.0), nodes)
+
+
+def quiet_ray_data() -> None:
+    """Turn Ray Data's own bars and chatter off: the run shows its own progress."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+
+
+def _machine_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pool_size(placement: PlacementConfig, size: ClusterSize, work: int) -> int:
+    """Workers of a fixed pool: as configured, else what fits, never more than there is work.
+
+    Args:
+        placement: the stage's placement.
+        size: the cluster.
+        work: rows the stage has to do.
+
+    Returns:
+        At least 1.
+    """
+    if placement.workers is not None:
+        return placement.workers
+    if placement.gpus > 0:
+        fitting = math.floor(size.gpus / placement.gpus)
+    else:
+        fitting = math.floor(size.cpus / max(placement.cpus, 0.01))
+        if size.nodes > 1:  # a real cluster has no spare slots of its own: leave one for tasks
+            fitting -= 1
+    return max(1, min(fitting, work))
+
+
+def actor_options(placement: PlacementConfig) -> dict[str, Any]:
+    """Keyword arguments of ``map_batches`` for one worker of a pool."""
+    options: dict[str, Any] = {"num_cpus": placement.cpus}
+    if placement.gpus > 0:
+        options["num_gpus"] = placement.gpus
+    if placement.memory_mb > 0:
+        options["memory"] = placement.memory_mb * 1_000_000
+    if placement.resources:
+        options["resources"] = dict(placement.resources)
+    if placement.labels:
+        options["label_selector"] = dict(placement.labels)
+    return options

@@ -1,0 +1,124 @@
+"""Everything a run can be told, as one tree of frozen dataclasses.
+
+``RunConfig`` is what YAML files and ``--set`` fill, what the run manifest records, and what Ray
+workers receive. Defaults fit one machine; sizes left at None are derived from the cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fakeout_core.config import CropConfig
+from fakeout_core.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class PlacementConfig:
+    """Where a stage's workers run.
+
+    Attributes:
+        workers: size of the fixed actor pool; None derives it from the cluster's CPUs or GPUs.
+        cpus: logical CPUs of one worker.
+        gpus: GPUs of one worker; a fraction shares one device.
+        memory_mb: memory reserved for one worker, for Ray's scheduler; 0 reserves none.
+        resources: custom resources of one worker, e.g. ``{crop: 0.001}``.
+        labels: node labels a worker needs, e.g. ``{accelerator: l4}``.
+    """
+
+    workers: int | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_mb: int = 0
+    resources: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1 or null, got {self.workers}")
+        if self.cpus < 0 or self.gpus < 0 or self.memory_mb < 0:
+            raise ValueError("cpus, gpus and memory_mb cannot be negative")
+
+
+@dataclass(frozen=True)
+class CropStageConfig:
+    """The crop stage: how videos are read, not what a clip looks like (that is ``crop``).
+
+    Attributes:
+        placement: where its workers run.
+        rows_per_shard: videos per Parquet file; 16 of up to 5 MB each make 64–256 MB shards.
+        attempts: tries of a transient failure inside one run.
+        retry_wait_s: first pause between them; doubles, with jitter.
+        wall_s: wall clock of one video in the decoder process.
+        child_memory_mb: memory of the decoder process.
+        calls_per_child: videos before a decoder process is replaced (decord leaks).
+        worker_deaths: how often one video may kill its worker before it is given up as crashed.
+    """
+
+    placement: PlacementConfig = field(default_factory=PlacementConfig)
+    rows_per_shard: int = 16
+    attempts: int = 3
+    retry_wait_s: float = 1.0
+    wall_s: float = 600.0
+    child_memory_mb: int = 3_000
+    calls_per_child: int = 100
+    worker_deaths: int = 3
+
+
+@dataclass(frozen=True)
+class ScoreStageConfig:
+    """The score stage.
+
+    Attributes:
+        placement: where its workers run; ``gpus`` above 0 asks for devices.
+        decoders: concurrent JPEG decoding tasks ahead of the towers; None takes one per worker.
+        rows_per_shard: videos per Parquet file of scores.
+        rows_per_batch: videos handed to a worker at once.
+    """
+
+    placement: PlacementConfig = field(default_factory=PlacementConfig)
+    decoders: int | None = None
+    rows_per_shard: int = 256
+    rows_per_batch: int = 4
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """When a run is good enough, and what is tried again.
+
+    Attributes:
+        max_attempts: attempts over all runs on the same content for transient reasons.
+        max_quarantine_share: exit code 3 above this share of failed videos; ``no_face`` and
+            ``too_short`` describe the video and do not count.
+        lock_ttl_s: a dataset lock not renewed for this long is taken over.
+        lock_wait_s: how long a run waits for the lock before it leaves with exit code 1.
+    """
+
+    max_attempts: int = 3
+    max_quarantine_share: float = 0.1
+    lock_ttl_s: float = 600.0
+    lock_wait_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run, resolved.
+
+    Attributes:
+        variant: ``x1`` or ``x2`` towers when there is no checkpoint; a checkpoint says its own.
+        modality: ``av`` (face and voice) or ``v`` (face only), likewise.
+        crop: what a clip looks like; its digest is the crop fingerprint.
+        model: how the towers run and how windows become a score.
+        crop_stage: workers of the crop stage.
+        score_stage: workers of the score stage.
+        policy: retries, thresholds and the lock.
+        fused: score without keeping clips; rescoring then decodes again.
+    """
+
+    variant: str = "x1"
+    modality: str = "av"
+    crop: CropConfig = field(default_factory=CropConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    crop_stage: CropStageConfig = field(default_factory=CropStageConfig)
+    score_stage: ScoreStageConfig = field(default_factory=ScoreStageConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    fused: bool = False
