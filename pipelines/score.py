@@ -1,0 +1,305 @@
+"""The score stage on Ray Data: owed clips in, staged shards of ``windows`` and ``scores`` out.
+
+    owed clips → load rows and decode JPEG (tasks) → towers (fixed actor pool) → stage (tasks)
+
+Decoding runs ahead of the towers on CPUs, so a device does not wait for it. One row per video all
+the way: a video's windows never part, which keeps the per-video rules (one decibel maximum, one
+aggregation) and exactly-once simple. A failed clip passes through and becomes a failed score.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fakeout_core.clip_rows import row_to_clip
+from fakeout_core.errors import MediaError, Reason
+from fakeout_core.model.config import ModelConfig
+from fakeout_core.schemas import SCORES, WINDOWS
+from pipelines.config import ScoreStageConfig
+from pipelines.crop import CLIP_SCHEMA, _ask, quarantine_rows
+from pipelines.lake import Lake
+from pipelines.storage import filesystem
+
+IMAGE_SHAPE = (224, 224, 3)
+
+_FAILED_HERE = pa.field("failed_here", pa.bool_())
+
+READY_SCHEMA = pa.schema(
+    [*CLIP_SCHEMA, pa.field("pixels", pa.list_(pa.large_binary())), _FAILED_HERE]
+)
+"""A clip whose JPEG frames were replaced by raw RGB, one buffer per track."""
+
+SCORED_SCHEMA = pa.schema(
+    [
+        *SCORES.full_schema,
+        pa.field("windows", pa.list_(pa.struct(list(WINDOWS.full_schema)))),
+        _FAILED_HERE,
+    ]
+)
+"""A ``scores`` row with its ``windows`` rows, and whether this stage is what failed it."""
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """What every score worker of a run knows.
+
+    Attributes:
+        lake_uri: root of the lake.
+        dataset: dataset of the run.
+        run_id: the run.
+        checkpoint: path or URI of the weights; None scores with the untrained golden rule.
+        variant: towers without a checkpoint.
+        modality: ``av`` or ``v`` without a checkpoint.
+        model: how the towers run.
+        model_key: the model fingerprint, value of the ``model`` partition.
+        stage: how the stage works.
+        gpu_share: share of a device one worker may fill; 0 on CPU.
+    """
+
+    lake_uri: str
+    dataset: str
+    run_id: str
+    checkpoint: str | None
+    variant: str
+    modality: str
+    model: ModelConfig
+    model_key: str
+    stage: ScoreStageConfig
+    gpu_share: float = 0.0
+
+
+def load_clips(owed: pa.Table) -> pa.Table:
+    """Read the clips that owed rows name, frames as stored.
+
+    Args:
+        owed: rows with ``clip_file``, ``video_id``, ``content_version``, ``attempts``.
+
+    Returns:
+        ``clips`` rows, partition keys included, one per owed row.
+    """
+    by_file: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in owed.to_pylist():
+        by_file[row["clip_file"]].append(row)
+    rows: list[dict[str, Any]] = []
+    for clip_file, wanted in by_file.items():
+        keys = {(row["video_id"], row["content_version"], row["attempts"]): row for row in wanted}
+        for row in _rows_of(clip_file, {key[0] for key in keys}):
+            named = keys.get((row["video_id"], row["content_version"], row["attempts"]))
+            if named is not None:
+                rows.append(row | {key: named[key] for key in ("dataset", "split", "crop")})
+    if len(rows) != owed.num_rows:
+        raise RuntimeError(
+            f"{owed.num_rows} clips are owed a score and {len(rows)} were found in "
+            f"{sorted(by_file)}; the clips table changed under the run: run it again"
+        )
+    return pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
+
+
+def _rows_of(clip_file: str, video_ids: set[str]) -> Iterable[dict[str, Any]]:
+    """Yield a file's rows of some videos, reading only the row groups that may hold them."""
+    fs, path = filesystem(clip_file)
+    with fs.open_input_file(path) as source:
+        parquet = pq.ParquetFile(source)
+        column = parquet.schema_arrow.get_field_index("video_id")
+        wanted = pa.array(sorted(video_ids))
+        for group in range(parquet.num_row_groups):
+            bounds = parquet.metadata.row_group(group).column(column).statistics
+            if bounds is not None and bounds.has_min_max:
+                inside = [bounds.min <= one <= bounds.max for one in video_ids]
+                if not any(inside):
+                    continue
+            table = parquet.read_row_group(group)
+            yield from table.filter(pc.is_in(table["video_id"], value_set=wanted)).to_pylist()
+
+
+def decode_frames(clips: pa.Table) -> pa.Table:
+    """Replace JPEG frames by raw RGB; a frame that will not decode fails its video.
+
+    Args:
+        clips: ``clips`` rows.
+
+    Returns:
+        The rows with ``pixels``: per track uint8 RGB [n, 224, 224, 3] as bytes; JPEG dropped.
+    """
+    rows = []
+    for row in clips.to_pylist():
+        row |= {"pixels": None, "failed_here": False}
+        if row["status"] == "ok":
+            try:
+                row["pixels"] = [_decode_track(track["frames"]) for track in row["tracks"]]
+            except MediaError as error:
+                row |= {"status": "failed", "reason": error.reason.value, "message": error.detail}
+                row["failed_here"] = True
+        for track in row["tracks"] or []:
+            track["frames"] = []
+            track["sprite"] = b""
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=READY_SCHEMA)
+
+
+def _decode_track(frames: list[bytes]) -> bytes:
+    out = np.empty((len(frames), *IMAGE_SHAPE), np.uint8)
+    for index, data in enumerate(frames):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is None or image.shape != IMAGE_SHAPE:
+            raise MediaError(Reason.INTERNAL, f"stored frame {index} is damaged; crop it again")
+        out[index] = image
+    return out.tobytes()
+
+
+class ScoreWorker:
+    """Ray actor: holds the towers, compiled once for one batch shape."""
+
+    def __init__(self, task: ScoreTask, board: Any = None) -> None:
+        if task.gpu_share > 0:
+            # JAX takes three quarters of a device at once unless told its share beforehand.
+            os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{0.9 * min(task.gpu_share, 1.0):.2f}"
+        from fakeout_core.detector import Detector
+        from pipelines.checkpoints import local_checkpoint
+
+        with local_checkpoint(task.checkpoint) as path:
+            self._detector = Detector.load(
+                path, variant=task.variant, modality=task.modality, config=task.model
+            )
+        if self._detector.fingerprint != task.model_key:
+            raise RuntimeError(
+                f"the checkpoint changed since the run was planned: {task.model_key} was planned, "
+                f"{self._detector.fingerprint} was loaded"
+            )
+        self._task = task
+        self._board = board
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Score every video of a batch; as many rows come out as went in."""
+        rows = [self._score(row) for row in batch.to_pylist()]
+        return pa.Table.from_pylist(rows, schema=SCORED_SCHEMA)
+
+    def _score(self, row: dict[str, Any]) -> dict[str, Any]:
+        start = time.monotonic()
+        base = score_base(row, self._task.model_key, self._task.run_id)
+        base["weights"] = self._detector.weights
+        base["aggregation"] = self._detector.aggregation
+        if row["status"] == "ok":
+            pixels = [
+                np.frombuffer(one, np.uint8).reshape(-1, *IMAGE_SHAPE) for one in row["pixels"]
+            ]
+            result = self._detector.score_tracks(row_to_clip(row), pixels)
+            common = {key: base[key] for key in ("dataset", "split", "model", "video_id")}
+            common |= {key: base[key] for key in ("content_version", "crop", "label", "run_id")}
+            base |= {
+                "status": "scored",
+                "reason": None,
+                "message": None,
+                "score": result.score,
+                "track_scores": list(result.track_scores),
+                "n_windows": len(result.windows),
+                "engine": result.engine,
+                "windows": [common | _window(window) for window in result.windows],
+            }
+        seconds = time.monotonic() - start
+        key, outcome = f"{row['split']}/{row['video_id']}", base["reason"] or "ok"
+        _ask(self._board, "done", "score", key, outcome, base["n_windows"], seconds, wait=False)
+        return base
+
+
+def _window(window: Any) -> dict[str, Any]:
+    return {
+        "track": window.track,
+        "window": window.window,
+        "start_s": window.start_s,
+        "end_s": window.end_s,
+        "logit_real": window.logit_real,
+        "logit_fake": window.logit_fake,
+        "p_fake": window.p_fake,
+    }
+
+
+def score_base(row: Mapping[str, Any], model_key: str, run_id: str) -> dict[str, Any]:
+    """The columns of a ``scores`` row that come from its clip, as for a failed video."""
+    faces = [track["face_px"] for track in row["tracks"] or []]
+    same = ("dataset", "split", "video_id", "uri", "content_version", "crop", "reason", "message")
+    same += ("attempts", "audio_status", "duration_s", "label", "manipulation", "source_id")
+    same += ("failed_here",)
+    return {key: row[key] for key in same} | {
+        "model": model_key,
+        "status": "failed",
+        "score": None,
+        "n_windows": 0,
+        "face_px": max(faces) if faces else None,
+        "run_id": run_id,
+        "scored_at": datetime.now(UTC),
+        "windows": [],
+    }
+
+
+def stage_scores(task: ScoreTask) -> Callable[[pa.Table], pa.Table]:
+    """Build the task that writes one shard of scores and windows and returns its marker."""
+
+    def write(rows: pa.Table) -> pa.Table:
+        scores = rows.drop_columns(["windows", "failed_here"]).cast(SCORES.full_schema)
+        windows = [one for many in rows["windows"].to_pylist() for one in many or []]
+        shard = {"scores": scores}
+        if windows:
+            shard["windows"] = pa.Table.from_pylist(windows, schema=WINDOWS.full_schema)
+        # What failed in the crop stage has its quarantine row from there.
+        own = scores.filter(rows["failed_here"])
+        failures = quarantine_rows(own, "score", datetime.now(UTC))
+        if failures.num_rows:
+            shard["quarantine"] = failures
+        marker = Lake(task.lake_uri).stage(task.dataset, task.run_id, shard)
+        return pa.table({"marker": [marker], "rows": [rows.num_rows]})
+
+    return write
+
+
+def score_dataset(
+    clips: Any, task: ScoreTask, workers: int, options: dict[str, Any], board: Any
+) -> Any:
+    """Chain decoding, towers and staging onto a Ray dataset of ``clips`` rows.
+
+    Args:
+        clips: Ray dataset of ``clips`` rows (read from the lake, or fresh from the crop step).
+        task: the run's score task.
+        workers: size of the fixed actor pool.
+        options: resources of one worker.
+        board: the run's board.
+
+    Returns:
+        A lazy Ray dataset of (marker, rows), one row per staged shard.
+    """
+    import ray.data
+
+    ready = clips.map_batches(
+        decode_frames,
+        batch_size=1,
+        batch_format="pyarrow",
+        # Other than the pool's, or the steps fuse and decode in series with the towers.
+        num_cpus=0.25,
+        compute=ray.data.TaskPoolStrategy(size=task.stage.decoders or workers + 1),
+    )
+    scored = ready.map_batches(
+        ScoreWorker,
+        fn_constructor_args=(task, board),
+        batch_size=task.stage.rows_per_batch,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        **options,
+    )
+    return scored.map_batches(
+        stage_scores(task),
+        batch_size=task.stage.rows_per_shard,
+        batch_format="pyarrow",
+        num_cpus=0.5,
+    )
