@@ -1,0 +1,370 @@
+"""One run over one dataset and split: catalog, crop, score, metrics, under the dataset's lock.
+
+The driver alone publishes. Workers stage whole files; as each marker comes back the driver makes
+its files visible. A driver that dies leaves staged shards, which the next run adopts or drops
+before it asks what is owed, so repeating the command finishes the job and repeats no row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from fakeout_core.detector import model_fingerprint
+from fakeout_core.errors import ConfigError, StorageError
+from fakeout_core.ids import crop_fingerprint, new_run_id
+from pipelines import telemetry
+from pipelines.board import start_board
+from pipelines.checkpoints import local_checkpoint
+from pipelines.cluster import ClusterSize, actor_options, connect, pool_size
+from pipelines.config import RunConfig
+from pipelines.crop import CropTask, crop_dataset, cropped
+from pipelines.lake import Lake
+from pipelines.lock import DatasetLock
+from pipelines.manifest import write_manifest
+from pipelines.owed import owed_crops, owed_fused, owed_scores
+from pipelines.quarantine import quarantine_share
+from pipelines.score import ScoreTask, load_clips, score_dataset
+from pipelines.watch import watched
+
+STAGES = ("catalog", "crop", "score", "metrics")
+
+MAX_BLOCKS = 10_000
+"""Blocks of owed rows in the driver's hands; above it a block holds several videos."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run.
+
+    Attributes:
+        lake_uri: root of the lake.
+        dataset: dataset name, a partition key.
+        split: split name, a partition key.
+        source_uri: folder or URI of the videos; None takes the catalog as it stands.
+        labels_csv: labels for a custom dataset.
+        checkpoint: weights; None scores with the untrained golden rule.
+        address: Ray cluster; None starts a local one.
+        stages: which stages run.
+        config: everything else.
+    """
+
+    lake_uri: str
+    dataset: str
+    split: str
+    source_uri: str | None = None
+    labels_csv: str | None = None
+    checkpoint: str | None = None
+    address: str | None = None
+    stages: tuple[str, ...] = STAGES
+    config: RunConfig = field(default_factory=RunConfig)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        run_id: the run.
+        model_key: model fingerprint.
+        crop_key: crop fingerprint.
+        catalogued: videos in the catalog now; None if the catalog stage did not run.
+        cropped: videos cropped in this run.
+        scored: videos that went through the score stage in this run.
+        adopted: shards of an interrupted run that were finished.
+        reasons: outcome → videos of this run, by stage.
+        metrics_rows: rows of metrics written; 0 when nothing changed.
+        quarantine_share: share of the current videos that are in quarantine.
+        exceeded: whether that share is above the allowed one.
+        timings_s: seconds by stage.
+    """
+
+    run_id: str
+    model_key: str
+    crop_key: str
+    catalogued: int | None = None
+    cropped: int = 0
+    scored: int = 0
+    adopted: int = 0
+    reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+    metrics_rows: int = 0
+    quarantine_share: float = 0.0
+    exceeded: bool = False
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+
+class Show(Protocol):
+    """Where a run tells what it is doing."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage begins with this many videos to do."""
+        ...
+
+    def advance(self, name: str, done: int, note: str) -> None:
+        """So many videos of the stage are done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """One line worth reading."""
+        ...
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def stage(self, name: str, total: int) -> None:
+        """Ignore."""
+
+    def advance(self, name: str, done: int, note: str) -> None:
+        """Ignore."""
+
+    def note(self, text: str) -> None:
+        """Ignore."""
+
+
+def run(request: RunRequest, show: Show | None = None) -> RunReport:
+    """Bring the tables of one dataset and split up to date.
+
+    Args:
+        request: what to run.
+        show: told about progress; None shows nothing.
+
+    Returns:
+        What was done. Doing it again at once does nothing more.
+
+    Raises:
+        ConfigError: the request makes no sense, or the source is missing or empty.
+        LockedError: another run holds the dataset.
+        StorageError: the lake cannot be read or written.
+    """
+    return _Run(request, show or Quiet()).go()
+
+
+class _Run:
+    """State of one run: its lock, its timings and what it has done so far."""
+
+    def __init__(self, request: RunRequest, show: Show) -> None:
+        unknown = [stage for stage in request.stages if stage not in STAGES]
+        if unknown:
+            raise ConfigError(f"no such stage: {unknown}; stages are {list(STAGES)}")
+        self._request, self._show, self._config = request, show, request.config
+        self._lake = Lake(request.lake_uri)
+        with local_checkpoint(request.checkpoint) as path:
+            self._model_key = model_fingerprint(
+                path, request.config.variant, request.config.modality, request.config.model
+            )
+        self._crop_key = crop_fingerprint(request.config.crop)
+        self._run_id = new_run_id()
+        self._timings: dict[str, float] = {}
+        self._reasons: dict[str, Counter[str]] = {}
+        self._files: list[str] = []
+        self._size: ClusterSize | None = None
+
+    def go(self) -> RunReport:
+        request, policy = self._request, self._config.policy
+        report = RunReport(self._run_id, self._model_key, self._crop_key)
+        lock = DatasetLock(self._lake, request.dataset, self._run_id, policy.lock_ttl_s)
+        with lock.held(wait_s=policy.lock_wait_s):
+            self._lock = lock
+            adopted = self._lake.recover(request.dataset, self._run_id)
+            if adopted:
+                self._show.note(f"finished {adopted} shards that an interrupted run had staged")
+            report = replace(report, adopted=adopted)
+            if "catalog" in request.stages and request.source_uri is not None:
+                with self._timed("catalog"):
+                    report = replace(report, catalogued=self._catalog(request.source_uri))
+            if "crop" in request.stages and not self._config.fused:
+                with self._timed("crop"):
+                    report = replace(report, cropped=self._crop())
+            if "score" in request.stages:
+                with self._timed("score"):
+                    scored = self._fused() if self._config.fused else self._score()
+                    report = replace(report, scored=scored)
+            if "metrics" in request.stages:
+                with self._timed("metrics"):
+                    report = replace(report, metrics_rows=self._metrics(report))
+            share = quarantine_share(
+                self._lake, request.dataset, request.split, self._model_key, self._crop_key
+            )
+            report = replace(
+                report,
+                reasons={stage: dict(counts) for stage, counts in self._reasons.items()},
+                quarantine_share=share,
+                exceeded=share > policy.max_quarantine_share,
+                timings_s=dict(self._timings),
+            )
+            self._record(report)
+        return report
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self._timings[stage] = round(time.monotonic() - start, 3)
+
+    def _catalog(self, source_uri: str) -> int:
+        from pipelines.catalog import build_catalog
+
+        self._show.note(f"listing {source_uri}")
+        summary = build_catalog(
+            source_uri,
+            self._request.lake_uri,
+            dataset=self._request.dataset,
+            split=self._request.split,
+            labels_csv=self._request.labels_csv,
+            run_id=self._run_id,
+        )
+        self._show.note(str(summary))
+        return summary.n_videos
+
+    def _crop(self) -> int:
+        request = self._request
+        owed = owed_crops(
+            self._lake, request.dataset, request.split, self._crop_key, self._config.policy
+        )
+        if owed.num_rows == 0:
+            self._show.note("crop: nothing owed, no video was decoded")
+            return 0
+        task = self._crop_task()
+        placement = self._config.crop_stage.placement
+
+        def plan(rows: Any, board: Any, size: ClusterSize) -> Any:
+            workers = pool_size(placement, size, owed.num_rows)
+            return crop_dataset(rows, task, workers, actor_options(placement), board)
+
+        return self._publish_all("crop", owed, plan)
+
+    def _score(self) -> int:
+        request = self._request
+        owed = owed_scores(
+            self._lake, request.dataset, request.split, self._crop_key, self._model_key
+        )
+        if owed.num_rows == 0:
+            self._show.note("score: nothing owed, no window was scored")
+            return 0
+        task = self._score_task()
+        placement = self._config.score_stage.placement
+
+        def plan(rows: Any, board: Any, size: ClusterSize) -> Any:
+            workers = pool_size(placement, size, owed.num_rows)
+            clips = rows.map_batches(
+                load_clips, batch_size=1, batch_format="pyarrow", num_cpus=0.25
+            )
+            return score_dataset(clips, task, workers, actor_options(placement), board)
+
+        return self._publish_all("score", owed, plan)
+
+    def _fused(self) -> int:
+        """Crop and score in one pass, keeping no clips."""
+        request = self._request
+        owed = owed_fused(
+            self._lake,
+            request.dataset,
+            request.split,
+            self._crop_key,
+            self._model_key,
+            self._config.policy,
+        )
+        if owed.num_rows == 0:
+            self._show.note("score: nothing owed, no video was decoded and no window scored")
+            return 0
+        crop_task, score_task = self._crop_task(), self._score_task()
+        crop_at = self._config.crop_stage.placement
+        score_at = self._config.score_stage.placement
+
+        def plan(rows: Any, board: Any, size: ClusterSize) -> Any:
+            # Both pools live at once: on CPUs alone they share the machine.
+            shared = size if score_at.gpus > 0 else replace(size, cpus=max(1.0, size.cpus / 2))
+            crops = pool_size(crop_at, shared, owed.num_rows)
+            towers = pool_size(score_at, shared, owed.num_rows)
+            clips = cropped(rows, crop_task, crops, actor_options(crop_at), board)
+            return score_dataset(clips, score_task, towers, actor_options(score_at), board)
+
+        return self._publish_all("score", owed, plan)
+
+    def _publish_all(self, stage: str, owed: pa.Table, plan: Callable[..., Any]) -> int:
+        """Stream the stage's markers and make each shard visible as it comes."""
+        import ray.data
+
+        if self._size is None:
+            self._show.note("starting Ray" if not self._request.address else "joining the cluster")
+            self._size = connect(self._request.address)
+        board = start_board()
+        self._show.stage(stage, owed.num_rows)
+        done = 0
+        with watched(board, ("crop", stage) if self._config.fused else (stage,), self._show):
+            markers = plan(_as_dataset(owed), board, self._size)
+            for block in markers.iter_batches(
+                batch_size=None, batch_format="pyarrow", prefetch_batches=0
+            ):
+                for row in block.to_pylist():
+                    self._lock.renew()
+                    shard = self._lake.publish(row["marker"])
+                    self._files.extend(shard.files)
+                    self._reasons.setdefault(stage, Counter()).update(shard.reasons)
+                    done += row["rows"]
+                    telemetry.published(stage, shard)
+        if done != owed.num_rows:
+            raise StorageError(
+                f"{stage}: {owed.num_rows} videos went in and {done} rows came out; "
+                "run the command again to finish the rest"
+            )
+        ray.kill(board)
+        return done
+
+    def _metrics(self, report: RunReport) -> int:
+        from pipelines.metrics import compute_metrics, metrics_are_current
+
+        request = self._request
+        where = {"dataset": request.dataset, "split": request.split, "model": self._model_key}
+        if not report.scored and metrics_are_current(request.lake_uri, **where):
+            self._show.note("metrics: the scores have not changed, kept as they are")
+            return 0
+        return compute_metrics(request.lake_uri, **where, run_id=self._run_id).num_rows
+
+    def _crop_task(self) -> CropTask:
+        request, config = self._request, self._config
+        return CropTask(
+            request.lake_uri, request.dataset, self._run_id, config.crop, config.crop_stage
+        )
+
+    def _score_task(self) -> ScoreTask:
+        request, config = self._request, self._config
+        return ScoreTask(
+            lake_uri=request.lake_uri,
+            dataset=request.dataset,
+            run_id=self._run_id,
+            checkpoint=request.checkpoint,
+            variant=config.variant,
+            modality=config.modality,
+            model=config.model,
+            model_key=self._model_key,
+            stage=config.score_stage,
+            gpu_share=config.score_stage.placement.gpus,
+        )
+
+    def _record(self, report: RunReport) -> None:
+        write_manifest(self._lake, self._request, report, self._files)
+        telemetry.run_finished(report)
+
+
+def _as_dataset(owed: pa.Table) -> Any:
+    """One block a row, so that every worker gets work and a retry repeats one video."""
+    import ray.data
+
+    rows_per_block = max(1, owed.num_rows // MAX_BLOCKS)
+    return ray.data.from_arrow(owed.combine_chunks()).repartition(
+        target_num_rows_per_block=rows_per_block
+    )
+
+
+def owed_counts(request: RunRequest) -> tuple[int, int]:
+    """How many videos are owed a clip, and how many clips a score, as the tables stand."""
+    this = _Run(request, Quiet())
+    return this.owed()

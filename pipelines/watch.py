@@ -1,0 +1,49 @@
+"""A thread in the driver that turns the board's counts into progress."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+PERIOD_S = 1.0
+
+
+class Advance(Protocol):
+    """The part of a run's display that moves."""
+
+    def advance(self, name: str, done: int, note: str) -> None:
+        """So many videos of the stage are done."""
+        ...
+
+
+@contextmanager
+def watched(board: Any, stages: tuple[str, ...], show: Advance) -> Iterator[None]:
+    """Show the board's counts of ``stages`` every second while the block runs."""
+    stop = threading.Event()
+
+    def poll() -> None:
+        import ray
+
+        last = False
+        while not last:
+            last = stop.wait(PERIOD_S)
+            try:
+                counts = ray.get(board.snapshot.remote(), timeout=10)
+            except ray.exceptions.RayError:
+                continue  # the display can miss a beat; the work goes on
+            for stage in stages:
+                if stage in counts:
+                    count = counts[stage]
+                    failed = count.videos - count.reasons["ok"]
+                    note = f"{count.windows} windows" + (f", {failed} failed" if failed else "")
+                    show.advance(stage, count.videos, note)
+
+    thread = threading.Thread(target=poll, daemon=True, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=15)
