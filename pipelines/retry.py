@@ -85,7 +85,7 @@ _TRANSIENT_CLASSES = frozenset(
 )
 
 
-class ShortRead(OSError):
+class ShortReadError(OSError):
     """Fewer bytes arrived than the store promised; the text makes it transient."""
 
 

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -19,7 +19,7 @@ from pyarrow import fs as pafs
 
 from fakeout_core.errors import ConfigError, MediaError, Reason, StorageError
 from pipelines.objects import ObjectInfo, Store, Versioned
-from pipelines.retry import DEFAULT, RetryPolicy, ShortRead, is_transient, retrying
+from pipelines.retry import DEFAULT, RetryPolicy, ShortReadError, is_transient, retrying
 from pipelines.store_gcs import GcsStore, emulator_url
 from pipelines.store_local import LocalStore, path_of
 from pipelines.store_s3 import S3Store, endpoint_url
@@ -108,9 +108,8 @@ def list_objects(uri: str, policy: RetryPolicy = DEFAULT) -> Iterator[ObjectInfo
     store, path = resolve(uri)
     token: str | None = None
     while True:
-        cursor = token
         try:
-            page, token = _run(lambda: store.list_page(path, cursor), f"list {uri}", policy)
+            page, token = _run(partial(store.list_page, path, token), f"list {uri}", policy)
         except FileNotFoundError:
             raise ConfigError(f"{uri} does not exist") from None
         yield from page
@@ -254,10 +253,10 @@ def fetch(
                 raise MediaError(
                     Reason.TOO_LARGE, f"{before.size_bytes} bytes, at most {max_bytes} are read"
                 )
-            size = before.size_bytes
+            copy = partial(_copy, store, source, path, before.size_bytes)
             try:
-                retrying(lambda: _copy(store, source, path, size), f"read {uri}", policy)
-            except ShortRead:
+                retrying(copy, f"read {uri}", policy)
+            except ShortReadError:
                 if _same(before, retrying(lambda: store.stat(source), f"stat {uri}", policy)):
                     raise
                 continue
@@ -294,7 +293,7 @@ def _copy(store: Store, source: str, path: str, size: int) -> None:
             target.write(chunk)
             done += len(chunk)
     if done != size:
-        raise ShortRead(f"short read of {source}: {done} bytes, {size} promised")
+        raise ShortReadError(f"short read of {source}: {done} bytes, {size} promised")
 
 
 def _open(store: Store, source: str) -> BinaryIO:
@@ -321,7 +320,7 @@ def _verify(path: str, info: ObjectInfo) -> None:
             checksum.update(chunk)
     digest = checksum.digest()
     if wanted not in (base64.b64encode(digest).decode(), digest.hex()):
-        raise ShortRead(f"short read: the copy's {kind} differs from the store's {wanted}")
+        raise ShortReadError(f"short read: the copy's {kind} differs from the store's {wanted}")
 
 
 def _as_media_error(error: Exception) -> MediaError:
