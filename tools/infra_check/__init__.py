@@ -1,0 +1,1 @@
+"""Check infra/ without a cloud: Terraform, kustomize, Dockerfiles, policies."""
