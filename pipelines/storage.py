@@ -7,6 +7,7 @@ Emulators are honoured through the standard variables STORAGE_EMULATOR_HOST and 
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import hashlib
 import os
@@ -332,3 +333,14 @@ def _as_media_error(error: Exception) -> MediaError:
             Reason.DISK_FULL, f"no room for the local copy: {os.strerror(error.errno)}"
         )
     return MediaError(Reason.STORAGE, text)
+
+
+def prune(uri: str, keep: str = "") -> None:
+    """Remove empty folders below a local place, except ``keep``; object stores have none."""
+    root = local_path(uri)
+    if root is None:
+        return
+    for folder, _, _ in os.walk(root, topdown=False):
+        if folder != root and Path(folder).relative_to(root).parts[0] != keep:
+            with contextlib.suppress(OSError):  # not empty, or another process was first
+                os.rmdir(folder)  # noqa: PTH106

@@ -8,15 +8,18 @@ import os
 import secrets
 import shutil
 import stat as stat_mode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 from pyarrow import fs as pafs
 
 from pipelines.objects import ObjectInfo, Versioned
+
+T = TypeVar("T")
 
 
 def path_of(uri: str) -> str:
@@ -128,9 +131,8 @@ class LocalStore:
 
     def move(self, source: str, target: str) -> None:
         """Rename; across file systems copy whole beside the target, then rename."""
-        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
         try:
-            os.replace(source, target)  # noqa: PTH105
+            _in_folder_of(target, lambda: os.replace(source, target))  # noqa: PTH105
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
@@ -140,10 +142,9 @@ class LocalStore:
             self.delete(source)
 
     def _beside(self, path: str, data: bytes | memoryview) -> str:
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
         temporary = _temporary(path)
         try:
-            with open(temporary, "xb") as file:
+            with _in_folder_of(path, lambda: open(temporary, "xb")) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -151,6 +152,18 @@ class LocalStore:
             Path(temporary).unlink(missing_ok=True)
             raise
         return temporary
+
+
+def _in_folder_of(path: str, act: Callable[[], T]) -> T:
+    """Make the target's folder and act; again if the folder was pruned in between."""
+    for _ in range(10):
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+        try:
+            return act()
+        except FileNotFoundError:
+            if os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120
+                raise
+    return act()
 
 
 def _temporary(path: str) -> str:
