@@ -77,6 +77,11 @@ CATALOG = TableSpec(
             _field("width", pa.int32(), "declared width in px, if probed"),
             _field("height", pa.int32(), "declared height in px, if probed"),
             _field("has_audio", pa.bool_(), "whether a sound stream is declared, if probed"),
+            _field(
+                "probe_status",
+                pa.string(),
+                "ok, or the reason the probe met; null if nobody looked",
+            ),
             _field("label", pa.int8(), "0 real, 1 fake, null unknown"),
             _field(
                 "manipulation",
@@ -244,15 +249,16 @@ METRICS = TableSpec(
             _field("ci_low", pa.float64(), "lower end of the 95 % interval"),
             _field("ci_high", pa.float64(), "upper end of the 95 % interval"),
             _field("ci_method", pa.string(), "bootstrap-source, delong, or null"),
-            _field("n_real", pa.int64(), "reals in the slice", nullable=False),
-            _field("n_fake", pa.int64(), "fakes in the slice", nullable=False),
-            _field("n_sources", pa.int64(), "source identities in the slice"),
+            _field("n_real", pa.int64(), "labelled reals with a score (rows of the level)", nullable=False),
+            _field("n_fake", pa.int64(), "labelled fakes with a score (rows of the level)", nullable=False),
+            _field("n_sources", pa.int64(), "source identities among n_real and n_fake"),
             _field("coverage", pa.float64(), "share of labelled videos that have a score"),
             _field("no_face_policy", pa.string(), "exclude or score_0.5", nullable=False),
             _field("error_bound", pa.float64(), "bound of the approximation; 0 if exact"),
             _field("weights", pa.string(), "untrained, or the checkpoint's digest"),
             _field("run_id", pa.string(), "run that made the row", nullable=False),
             _field("computed_at", _TIME, "when", nullable=False),
+            _field("input_digest", pa.string(), "of the scores, labels and settings used"),
         ],
     ),
 )
@@ -282,6 +288,147 @@ QUARANTINE = TableSpec(
     ),
 )
 
+_SLICE_FIELDS = [
+    _field("level", pa.string(), "video or window", nullable=False),
+    _field("slice", pa.string(), "as in metrics", nullable=False),
+    _field("no_face_policy", pa.string(), "exclude or score_0.5", nullable=False),
+]
+_SLICE_KEY = ("dataset", "split", "model", "level", "slice", "no_face_policy")
+_RUN_ID = _field("run_id", pa.string(), "run that made the row", nullable=False)
+
+ROC_POINTS = TableSpec(
+    "roc_points",
+    "point of a ROC curve",
+    ("dataset", "split", "model"),
+    (*_SLICE_KEY, "point"),
+    _schema(
+        "roc_points",
+        [
+            *_SLICE_FIELDS,
+            _field("point", pa.int32(), "0 at the start; thresholds fall", nullable=False),
+            _field("threshold", pa.float64(), "fake if score ≥ threshold; null: none is fake"),
+            _field("fpr", pa.float64(), "share of reals called fake", nullable=False),
+            _field("tpr", pa.float64(), "share of fakes called fake", nullable=False),
+            _RUN_ID,
+        ],
+    ),
+)
+
+PR_POINTS = TableSpec(
+    "pr_points",
+    "point of a precision-recall curve",
+    ("dataset", "split", "model"),
+    (*_SLICE_KEY, "point"),
+    _schema(
+        "pr_points",
+        [
+            *_SLICE_FIELDS,
+            _field("point", pa.int32(), "0 at the start; thresholds fall", nullable=False),
+            _field("threshold", pa.float64(), "fake if score ≥ threshold", nullable=False),
+            _field("recall", pa.float64(), "share of fakes called fake", nullable=False),
+            _field("precision", pa.float64(), "share of called fakes that are", nullable=False),
+            _RUN_ID,
+        ],
+    ),
+)
+
+RELIABILITY = TableSpec(
+    "reliability",
+    "bin of scores",
+    ("dataset", "split", "model"),
+    (*_SLICE_KEY, "bin"),
+    _schema(
+        "reliability",
+        [
+            *_SLICE_FIELDS,
+            _field("bin", pa.int32(), "number, from low scores to high", nullable=False),
+            _field("low", pa.float64(), "scores above this", nullable=False),
+            _field("high", pa.float64(), "and up to this", nullable=False),
+            _field("n", pa.int64(), "labelled rows in the bin", nullable=False),
+            _field("mean_score", pa.float64(), "their mean score; null if n is 0"),
+            _field("share_fake", pa.float64(), "share of fakes among them; null if n is 0"),
+            _RUN_ID,
+        ],
+    ),
+)
+
+SCORE_HISTOGRAM = TableSpec(
+    "score_histogram",
+    "bin of scores",
+    ("dataset", "split", "model"),
+    (*_SLICE_KEY, "bin"),
+    _schema(
+        "score_histogram",
+        [
+            *_SLICE_FIELDS,
+            _field("bin", pa.int32(), "number, from low scores to high", nullable=False),
+            _field("low", pa.float64(), "scores from this (the first bin: from below)"),
+            _field("high", pa.float64(), "to below this (the last bin: to above)"),
+            _field("n_real", pa.int64(), "reals in the bin", nullable=False),
+            _field("n_fake", pa.int64(), "fakes in the bin", nullable=False),
+            _field("n_unlabelled", pa.int64(), "rows of unknown label; null if not counted"),
+            _RUN_ID,
+        ],
+    ),
+)
+
+MODEL_COMPARISONS = TableSpec(
+    "model_comparisons",
+    "pair of models × slice × method",
+    ("dataset", "split"),
+    (
+        "dataset",
+        "split",
+        "level",
+        "slice",
+        "no_face_policy",
+        "metric",
+        "model_a",
+        "model_b",
+        "method",
+    ),
+    _schema(
+        "model_comparisons",
+        [
+            *_SLICE_FIELDS,
+            _field("metric", pa.string(), "roc_auc", nullable=False),
+            _field("model_a", pa.string(), "one model", nullable=False),
+            _field("model_b", pa.string(), "the other", nullable=False),
+            _field("value_a", pa.float64(), "of model_a on the videos both scored"),
+            _field("value_b", pa.float64(), "of model_b on the same videos"),
+            _field("delta", pa.float64(), "value_a − value_b"),
+            _field("ci_low", pa.float64(), "lower end of the 95 % interval of delta"),
+            _field("ci_high", pa.float64(), "upper end of the 95 % interval of delta"),
+            _field("p_value", pa.float64(), "two-sided, of no difference"),
+            _field(
+                "method",
+                pa.string(),
+                "delong (videos independent), delong-source or bootstrap-source",
+                nullable=False,
+            ),
+            _field("undefined_reason", pa.string(), "why values are null"),
+            _field("n_real", pa.int64(), "reals that both models scored", nullable=False),
+            _field("n_fake", pa.int64(), "fakes that both models scored", nullable=False),
+            _field("n_sources", pa.int64(), "source identities among them", nullable=False),
+            _RUN_ID,
+            _field("computed_at", _TIME, "when", nullable=False),
+        ],
+    ),
+)
+
 TABLES: dict[str, TableSpec] = {
-    spec.name: spec for spec in (CATALOG, CLIPS, WINDOWS, SCORES, METRICS, QUARANTINE)
+    spec.name: spec
+    for spec in (
+        CATALOG,
+        CLIPS,
+        WINDOWS,
+        SCORES,
+        METRICS,
+        ROC_POINTS,
+        PR_POINTS,
+        RELIABILITY,
+        SCORE_HISTOGRAM,
+        MODEL_COMPARISONS,
+        QUARANTINE,
+    )
 }

@@ -9,28 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 PLACE = np.dtype([("key", "<u8"), ("shard", "<i4"), ("row", "<i4")])
 BUCKETS = 16
-READ_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Duplicate:
-    """A row whose bytes an earlier row has.
-
-    Attributes:
-        row: in its own shard.
-        first_shard: shard of the earliest row with these bytes.
-        first_row: and its place there.
-    """
-
-    row: int
-    first_shard: int
-    first_row: int
 
 
 def key_of(checksum: str | None, size_bytes: int) -> int:
@@ -78,3 +61,12 @@ def content_groups(
         same = group[[value == wanted for value in digests]]
         if len(same) > 1:
             yield same
+
+
+def file_digest(path: str) -> str | None:
+    """Digest of a local file's bytes; None if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError:
+        return None
