@@ -238,15 +238,20 @@ def network(variant: Variant, modality: Modality) -> hk.TransformedWithState:
 
     Returns:
         ``init(key, video, log_mel, training)`` and ``apply(params, state, key, video, log_mel,
-        training)``, where video is uint8 [N, T, 224, 224, 3] RGB, log_mel float32
-        [N, 183, 80, 1] or None, and the result ``Outputs``. ``init`` needs ``training=True``.
+        training, dtype)``, where video is uint8 [N, T, 224, 224, 3] RGB, log_mel float32
+        [N, 183, 80, 1] or None, dtype that of the activations, and the result ``Outputs``.
+        ``init`` needs ``training=True``.
     """
     width = int(variant[1:])
 
     def forward(
-        video: jax.Array, log_mel: jax.Array | None = None, training: bool = False
+        video: jax.Array,
+        log_mel: jax.Array | None = None,
+        training: bool = False,
+        dtype: jnp.dtype = jnp.float32,  # type: ignore[assignment]
     ) -> Outputs:
-        pixels = video.astype(jnp.float32) / 255.0
+        pixels = (video.astype(jnp.float32) / 255.0).astype(dtype)
+        log_mel = None if log_mel is None else log_mel.astype(dtype)
         seen, heard, endpoints = _Towers(width, modality)(pixels, log_mel, training)
         features = seen if heard is None else jnp.concatenate([seen, heard], axis=-1)
         # Three affine maps with nothing between them: so were the published heads trained.
