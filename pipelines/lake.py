@@ -57,6 +57,16 @@ class Lake:
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__init__(state["uri"], state["_retry"])  # type: ignore[arg-type, misc]
 
+    @property
+    def root_path(self) -> str:
+        """The root as pyarrow file systems name it: ``bucket/…`` or a local path."""
+        return storage.filesystem(self.uri)[1]
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How this lake repeats storage calls."""
+        return self._retry
+
     # Reading ------------------------------------------------------------------------------------
 
     def place(self, *parts: str) -> str:
@@ -119,7 +129,7 @@ class Lake:
     def read(
         self,
         table: str,
-        columns: Sequence[str] | Mapping[str, pc.Expression] | None = None,
+        columns: Sequence[str] | None = None,
         filter: pc.Expression | None = None,
         **partitions: str,
     ) -> pa.Table:
@@ -127,8 +137,7 @@ class Lake:
 
         Args:
             table: name.
-            columns: names, or name → expression; None reads all. The expression
-                ``pyarrow.dataset.field("__filename")`` gives each row's file.
+            columns: names; None reads all. ``__filename`` gives each row's file.
             filter: a pyarrow expression.
             **partitions: values of partition keys; other partitions are not even listed.
 
@@ -138,9 +147,7 @@ class Lake:
         Raises:
             StorageError: the store does not answer, or files keep disappearing.
         """
-        wanted = dict(columns) if isinstance(columns, Mapping) else columns
-        if wanted is not None and not isinstance(wanted, dict):
-            wanted = list(wanted)
+        wanted = None if columns is None else list(columns)
         for attempt in range(1, _READ_TRIES + 1):
             found = self.dataset(table, **partitions)
             try:
