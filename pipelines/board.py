@@ -68,3 +68,22 @@ def start_board() -> Any:
         )
         .remote()
     )
+
+
+def tell(board: Any, method: str, *arguments: Any) -> None:
+    """Report without waiting; None stands for no board."""
+    if board is not None:
+        getattr(board, method).remote(*arguments)
+
+
+def ask(board: Any, method: str, *arguments: Any) -> Any:
+    """Report and wait for the answer; None if there is no board or it is gone.
+
+    A board that is gone must not stop the work: the driver went with it.
+    """
+    if board is None:
+        return None
+    try:
+        return ray.get(getattr(board, method).remote(*arguments), timeout=30)
+    except ray.exceptions.RayError:
+        return None

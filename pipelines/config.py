@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fakeout_core.config import CropConfig
-from fakeout_core.model.config import ModelConfig
+from fakeout_core.model.config import Modality, ModelConfig, Variant
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class RunConfig:
         fused: score without keeping clips; rescoring then decodes again.
     """
 
-    variant: str = "x1"
-    modality: str = "av"
+    variant: Variant = "x1"
+    modality: Modality = "av"
     crop: CropConfig = field(default_factory=CropConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     crop_stage: CropStageConfig = field(default_factory=CropStageConfig)

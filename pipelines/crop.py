@@ -23,10 +23,11 @@ import pyarrow as pa
 from fakeout_core.clip import Clip
 from fakeout_core.clip_rows import clip_to_row
 from fakeout_core.config import CropConfig
-from fakeout_core.errors import MediaError, Reason, StorageError
+from fakeout_core.errors import TRANSIENT, MediaError, Reason, StorageError
 from fakeout_core.ids import content_version, crop_fingerprint
 from fakeout_core.media.isolate import Child, ChildLimits
 from fakeout_core.schemas import CLIPS, QUARANTINE
+from pipelines.board import ask, tell
 from pipelines.config import CropStageConfig
 from pipelines.lake import Lake
 from pipelines.storage import ObjectInfo, fetch, local_path, stat_object
@@ -80,7 +81,7 @@ class CropWorker:
     def _row(self, owed: Mapping[str, Any]) -> dict[str, Any]:
         start = time.monotonic()
         key = f"{owed['split']}/{owed['video_id']}"
-        deaths = _ask(self._board, "begin", "crop", key)
+        deaths = ask(self._board, "begin", "crop", key)
         row: dict[str, Any] = {
             "dataset": owed["dataset"],
             "split": owed["split"],
@@ -105,7 +106,7 @@ class CropWorker:
             row |= {"status": "failed", "reason": error.reason.value, "message": error.detail}
         row |= {"crop_s": time.monotonic() - start, "cropped_at": datetime.now(UTC)}
         outcome = row.get("reason") or "ok"
-        _ask(self._board, "done", "crop", key, outcome, n_windows, row["crop_s"], wait=False)
+        tell(self._board, "done", "crop", key, outcome, n_windows, row["crop_s"])
         return row
 
     def _with_retries(self, owed: Mapping[str, Any]) -> tuple[Clip, str]:
@@ -160,21 +161,6 @@ def _version(info: ObjectInfo) -> str:
     return content_version(info.generation or "", info.checksum or "", info.size_bytes)
 
 
-def _ask(board: Any, method: str, *arguments: Any, wait: bool = True) -> Any:
-    """Tell the board; a board that is gone must not stop the work."""
-    if board is None:
-        return None
-    import ray
-
-    reference = getattr(board, method).remote(*arguments)
-    if not wait:
-        return None
-    try:
-        return ray.get(reference, timeout=30)
-    except ray.exceptions.RayError:
-        return None
-
-
 def quarantine_rows(rows: pa.Table, stage: str, at: datetime) -> pa.Table:
     """The quarantine rows of failed ``clips`` or ``scores`` rows.
 
@@ -186,8 +172,6 @@ def quarantine_rows(rows: pa.Table, stage: str, at: datetime) -> pa.Table:
     Returns:
         Quarantine rows with the ``stage`` column, one for each failed row.
     """
-    from fakeout_core.errors import TRANSIENT
-
     columns = ["dataset", "split", "video_id", "uri", "content_version"]
     columns += ["status", "reason", "message", "attempts", "run_id"]
     failed = [row for row in rows.select(columns).to_pylist() if row.pop("status") == "failed"]

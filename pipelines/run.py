@@ -155,10 +155,7 @@ class _Run:
             raise ConfigError(f"no such stage: {unknown}; stages are {list(STAGES)}")
         self._request, self._show, self._config = request, show, request.config
         self._lake = Lake(request.lake_uri)
-        with local_checkpoint(request.checkpoint) as path:
-            self._model_key = model_fingerprint(
-                path, request.config.variant, request.config.modality, request.config.model
-            )
+        self._model_key = model_key_of(request)
         self._crop_key = crop_fingerprint(request.config.crop)
         self._run_id = new_run_id()
         self._timings: dict[str, float] = {}
@@ -219,6 +216,7 @@ class _Run:
             split=self._request.split,
             labels_csv=self._request.labels_csv,
             run_id=self._run_id,
+            lake=self._lake,
         )
         self._show.note(str(summary))
         return summary.n_videos
@@ -366,5 +364,15 @@ def _as_dataset(owed: pa.Table) -> Any:
 
 def owed_counts(request: RunRequest) -> tuple[int, int]:
     """How many videos are owed a clip, and how many clips a score, as the tables stand."""
-    this = _Run(request, Quiet())
-    return this.owed()
+    config, where = request.config, (request.dataset, request.split)
+    lake, crop_key = Lake(request.lake_uri), crop_fingerprint(config.crop)
+    crops = owed_crops(lake, *where, crop_key, config.policy)
+    scores = owed_scores(lake, *where, crop_key, model_key_of(request))
+    return crops.num_rows, scores.num_rows
+
+
+def model_key_of(request: RunRequest) -> str:
+    """The model fingerprint that a request's scores carry."""
+    config = request.config
+    with local_checkpoint(request.checkpoint) as path:
+        return model_fingerprint(path, config.variant, config.modality, config.model)

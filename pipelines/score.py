@@ -9,30 +9,33 @@ aggregation) and exactly-once simple. A failed clip passes through and becomes a
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fakeout_core.clip import Clip
 from fakeout_core.clip_rows import row_to_clip
-from fakeout_core.errors import MediaError, Reason
-from fakeout_core.model.config import ModelConfig
+from fakeout_core.detector import IMAGE_SHAPE, ClipScore, Detector
+from fakeout_core.detector import decode_frames as decode_images
+from fakeout_core.errors import MediaError
+from fakeout_core.model.config import Modality, ModelConfig, Variant
 from fakeout_core.schemas import SCORES, WINDOWS
+from pipelines.board import tell
+from pipelines.checkpoints import local_checkpoint
 from pipelines.config import ScoreStageConfig
-from pipelines.crop import CLIP_SCHEMA, _ask, quarantine_rows
+from pipelines.crop import CLIP_SCHEMA, quarantine_rows
 from pipelines.lake import Lake
 from pipelines.storage import filesystem
-
-IMAGE_SHAPE = (224, 224, 3)
 
 _FAILED_HERE = pa.field("failed_here", pa.bool_())
 
@@ -72,8 +75,8 @@ class ScoreTask:
     dataset: str
     run_id: str
     checkpoint: str | None
-    variant: str
-    modality: str
+    variant: Variant
+    modality: Modality
     model: ModelConfig
     model_key: str
     stage: ScoreStageConfig
@@ -138,7 +141,8 @@ def decode_frames(clips: pa.Table) -> pa.Table:
         row |= {"pixels": None, "failed_here": False}
         if row["status"] == "ok":
             try:
-                row["pixels"] = [_decode_track(track["frames"]) for track in row["tracks"]]
+                images = [decode_images(track["frames"]) for track in row["tracks"]]
+                row["pixels"] = [one.tobytes() for one in images]
             except MediaError as error:
                 row |= {"status": "failed", "reason": error.reason.value, "message": error.detail}
                 row["failed_here"] = True
@@ -149,16 +153,6 @@ def decode_frames(clips: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=READY_SCHEMA)
 
 
-def _decode_track(frames: list[bytes]) -> bytes:
-    out = np.empty((len(frames), *IMAGE_SHAPE), np.uint8)
-    for index, data in enumerate(frames):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if image is None or image.shape != IMAGE_SHAPE:
-            raise MediaError(Reason.INTERNAL, f"stored frame {index} is damaged; crop it again")
-        out[index] = image
-    return out.tobytes()
-
-
 class ScoreWorker:
     """Ray actor: holds the towers, compiled once for one batch shape."""
 
@@ -166,9 +160,6 @@ class ScoreWorker:
         if task.gpu_share > 0:
             # JAX takes three quarters of a device at once unless told its share beforehand.
             os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{0.9 * min(task.gpu_share, 1.0):.2f}"
-        from fakeout_core.detector import Detector
-        from pipelines.checkpoints import local_checkpoint
-
         with local_checkpoint(task.checkpoint) as path:
             self._detector = Detector.load(
                 path, variant=task.variant, modality=task.modality, config=task.model
@@ -183,46 +174,58 @@ class ScoreWorker:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Score every video of a batch; as many rows come out as went in."""
-        rows = [self._score(row) for row in batch.to_pylist()]
-        return pa.Table.from_pylist(rows, schema=SCORED_SCHEMA)
-
-    def _score(self, row: dict[str, Any]) -> dict[str, Any]:
         start = time.monotonic()
-        base = score_base(row, self._task.model_key, self._task.run_id)
-        base["weights"] = self._detector.weights
-        base["aggregation"] = self._detector.aggregation
-        if row["status"] == "ok":
-            pixels = [
-                np.frombuffer(one, np.uint8).reshape(-1, *IMAGE_SHAPE) for one in row["pixels"]
-            ]
-            result = self._detector.score_tracks(row_to_clip(row), pixels)
-            common = {key: base[key] for key in ("dataset", "split", "model", "video_id")}
-            common |= {key: base[key] for key in ("content_version", "crop", "label", "run_id")}
-            base |= {
-                "status": "scored",
-                "reason": None,
-                "message": None,
-                "score": result.score,
-                "track_scores": list(result.track_scores),
-                "n_windows": len(result.windows),
-                "engine": result.engine,
-                "windows": [common | _window(window) for window in result.windows],
-            }
-        seconds = time.monotonic() - start
-        key, outcome = f"{row['split']}/{row['video_id']}", base["reason"] or "ok"
-        _ask(self._board, "done", "score", key, outcome, base["n_windows"], seconds, wait=False)
-        return base
+        rows = batch.to_pylist()
+        results = self._results([row for row in rows if row["status"] == "ok"])
+        out = []
+        for row in rows:
+            scored = score_base(row, self._task.model_key, self._task.run_id)
+            scored |= {"weights": self._detector.weights, "aggregation": self._detector.aggregation}
+            if row["status"] == "ok":
+                scored |= _outcome(scored, next(results))
+            out.append(scored)
+        seconds = (time.monotonic() - start) / max(1, len(rows))
+        for row in out:
+            key, outcome = f"{row['split']}/{row['video_id']}", row["reason"] or "ok"
+            tell(self._board, "done", "score", key, outcome, row["n_windows"], seconds)
+        return pa.Table.from_pylist(out, schema=SCORED_SCHEMA)
+
+    def _results(self, rows: list[dict[str, Any]]) -> Iterator[ClipScore]:
+        """Score several videos' windows together, so that a device's batches are full."""
+        clips: list[Clip] = [row_to_clip(row) for row in rows]
+        inputs = [
+            self._detector.inputs_of(
+                clip,
+                [np.frombuffer(one, np.uint8).reshape(-1, *IMAGE_SHAPE) for one in row["pixels"]],
+            )
+            for clip, row in zip(clips, rows, strict=True)
+        ]
+        if not inputs:
+            return
+        mels = [one.log_mel for one in inputs if one.log_mel is not None]
+        logits = self._detector.score_windows(
+            np.concatenate([one.frames for one in inputs]), np.concatenate(mels) if mels else None
+        )
+        first = 0
+        for clip, one in zip(clips, inputs, strict=True):
+            last = first + len(one.frames)
+            yield self._detector.result_of(clip, logits[first:last])
+            first = last
 
 
-def _window(window: Any) -> dict[str, Any]:
+def _outcome(row: Mapping[str, Any], result: ClipScore) -> dict[str, Any]:
+    """The columns of a scored video, its ``windows`` rows among them."""
+    shared = ("dataset", "split", "model", "video_id", "content_version", "crop", "label", "run_id")
+    common = {key: row[key] for key in shared}
     return {
-        "track": window.track,
-        "window": window.window,
-        "start_s": window.start_s,
-        "end_s": window.end_s,
-        "logit_real": window.logit_real,
-        "logit_fake": window.logit_fake,
-        "p_fake": window.p_fake,
+        "status": "scored",
+        "reason": None,
+        "message": None,
+        "score": result.score,
+        "track_scores": list(result.track_scores),
+        "n_windows": len(result.windows),
+        "engine": result.engine,
+        "windows": [common | dataclasses.asdict(window) for window in result.windows],
     }
 
 
