@@ -1,44 +1,52 @@
-"""The detector: weights in, scores out, for one video or for windows, without any engine around it.
+"""The detector: a checkpoint in, scores out, for one video or for windows made elsewhere.
 
-detector = Detector.load("fakeout.safetensors")
-result = detector.score_video("clip.mp4")
-print(result.score, [window.p_fake for window in result.windows])
+Knows nothing of Ray, lakes or clusters::
+
+    from fakeout_core import Detector
+
+    detector = Detector.load("fakeout_x1.safetensors")
+    print(detector.score_video("speech.mp4").score)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from fakeout_core.aggregate import fake_probability, rule_name, track_score, video_score
-from fakeout_core.clip import Clip
+from fakeout_core.clip import AudioStatus, Clip
 from fakeout_core.config import CropConfig
-from fakeout_core.errors import MediaError, Reason
+from fakeout_core.errors import ConfigError, FakeoutError, MediaError, Reason
 from fakeout_core.ids import digest
 from fakeout_core.media.logmel import no_sound
-from fakeout_core.model.checkpoint import load_weights
 from fakeout_core.model.config import Modality, ModelConfig, Variant
-from fakeout_core.model.engines import choose_engine, make_engine
+from fakeout_core.model.engines import Engine, make_engine
+from fakeout_core.model.folding import head_of
+from fakeout_core.model.golden_rule import UNTRAINED, golden_weights
 from fakeout_core.model.trees import LOG_MEL_SHAPE, WINDOW_SHAPE, Weights
 
-IMAGE_SHAPE = WINDOW_SHAPE[1:]
+MODEL_CODE_VERSION = 1
+"""Raise when scores change for the same clip, weights and settings."""
+
+
+DEFAULTS = ModelConfig()
 
 
 @dataclass(frozen=True)
 class WindowScore:
-    """One window's result.
+    """One window of one face track.
 
     Attributes:
-        track: face track.
-        window: window number.
-        start_s: start in the video, seconds.
-        end_s: end in the video, seconds.
+        track: position of the track in the clip.
+        window: number of the window in the video.
+        start_s: its start in the video, seconds.
+        end_s: its end.
         logit_real: first logit.
         logit_fake: second logit.
-        p_fake: softmax of the second, 0..1.
+        p_fake: softmax of the two, 0..1.
     """
 
     track: int
@@ -52,142 +60,172 @@ class WindowScore:
 
 @dataclass(frozen=True)
 class ClipScore:
-    """A video's result.
+    """What the detector says of one video.
 
     Attributes:
-        score: probability that the video is fake, 0..1.
-        track_scores: of each face track.
-        windows: of each window of each track.
-        engine: what ran the towers, e.g. ``onnxruntime/float32``.
-        weights: ``untrained``, or the checkpoint's digest.
+        score: probability of fake, 0..1; means nothing if ``weights`` is ``untrained``.
+        track_scores: the same per face track.
+        windows: every window, tracks in order.
+        audio_status: what became of the sound; silence and absence look alike to the network.
+        engine: what computed it, e.g. ``onnxruntime/float32``.
+        weights: ``untrained`` or the checkpoint's digest.
+        aggregation: rule from windows to tracks to the video, e.g. ``mean,max``.
     """
 
     score: float
     track_scores: tuple[float, ...]
     windows: tuple[WindowScore, ...]
+    audio_status: AudioStatus
     engine: str
     weights: str
-
-
-@dataclass(frozen=True)
-class ClipInputs:
-    """What the network gets of one video: its windows in order, track by track.
-
-    Attributes:
-        frames: uint8 [N, 32, 224, 224, 3].
-        log_mel: float32 [N, 183, 80, 1], zeros where there is no sound; None for video-only.
-    """
-
-    frames: np.ndarray
-    log_mel: np.ndarray | None
+    aggregation: str
 
 
 class Detector:
-    """FakeOut's towers with one set of weights, compiled for one batch shape."""
+    """The towers, their head and the way from windows to a score.
 
-    def __init__(self, weights: Weights, config: ModelConfig) -> None:
-        self._weights, self._config = weights, config
-        self._engine = make_engine(weights, config)
-        self.fingerprint = _fingerprint(weights, config)
+    Attributes:
+        variant: ``x1`` or ``x2``, of the parameters.
+        modality: ``av`` or ``v``, of the parameters.
+        config: settings it was made with.
+        weights: ``untrained`` or the checkpoint's digest.
+        engine: engine and precision, e.g. ``onnxruntime/float32``.
+        fingerprint: names weights and settings: the ``model`` partition of the tables.
+        aggregation: rule from windows to a score, e.g. ``mean,max``.
+    """
+
+    def __init__(self, weights: Weights, config: ModelConfig, engine: Engine | None = None) -> None:
+        self.variant, self.modality = weights.variant, weights.modality
+        self.config = config
+        self.weights = weights.digest
+        self.fingerprint = _fingerprint(weights.variant, weights.modality, weights.digest, config)
+        self.aggregation = rule_name(config)
+        self._head = head_of(weights.params)
+        self._engine = engine or make_engine(weights, config)
+        self.engine = self._engine.name
 
     @classmethod
     def load(
         cls,
         checkpoint: str | None = None,
         *,
-        variant: Variant = "x1",
-        modality: Modality = "av",
-        config: ModelConfig | None = None,
+        variant: str = "x1",
+        modality: str = "av",
+        config: ModelConfig = DEFAULTS,
     ) -> Detector:
-        """Load weights and make them ready.
+        """Load a checkpoint, or the golden rule's weights.
 
         Args:
-            checkpoint: a FakeOut pickle or its safetensors form; None takes the untrained golden
-                rule.
-            variant: width of the video tower without a checkpoint; a checkpoint says its own.
-            modality: ``av`` or ``v`` without a checkpoint, likewise.
-            config: engine, precision and aggregation.
+            checkpoint: local ``.safetensors`` or pickle; None for untrained weights.
+            variant: towers without a checkpoint; a checkpoint's own parameters decide.
+            modality: likewise.
+            config: how the towers run and how windows become a score.
 
         Raises:
-            CheckpointError: the file is refused; the text says why.
-            ConfigError: the engine asked for is not installed.
+            CheckpointError: the file is hostile, damaged, or holds another network.
+            ConfigError: a setting is wrong, or its engine is not installed.
         """
-        return cls(load_weights(checkpoint, variant, modality), config or ModelConfig())
+        return cls(_load_weights(checkpoint, variant, modality), config)
 
     @property
-    def engine(self) -> str:
-        """Engine and precision, as the tables say it."""
-        return self._engine.name
+    def compilations(self) -> int:
+        """Programs compiled so far; at most one per tower, whatever was scored."""
+        return self._engine.compilations
 
-    @property
-    def weights(self) -> str:
-        """``untrained``, or the checkpoint's digest."""
-        return self._weights.digest
-
-    @property
-    def aggregation(self) -> str:
-        """Windows → track → video rule, as the tables say it."""
-        return rule_name(self._config)
-
-    @property
-    def modality(self) -> Modality:
-        """``av`` or ``v``."""
-        return self._weights.modality
-
-    def score_windows(self, frames: np.ndarray, log_mel: np.ndarray | None) -> np.ndarray:
-        """Run the towers over windows.
+    def score_windows(self, frames: np.ndarray, log_mel: np.ndarray | None = None) -> np.ndarray:
+        """Compute the logits of windows, in any number.
 
         Args:
-            frames: uint8 [W, 32, 224, 224, 3] RGB, any W.
-            log_mel: float32 [W, 183, 80, 1], all windows of a video from one call of ``log_mel``;
-                None stands for no sound.
+            frames: uint8 RGB [W, 32, 224, 224, 3].
+            log_mel: float32 [W, 183, 80, 1] in dB from ``media.logmel.log_mel``; None where there
+                is no sound, or for a video-only network.
 
         Returns:
-            float32 [W, 2], logits; each window's are the same in any company and order.
+            float32 [W, 2]; real, fake. A window's logits do not depend on its neighbours.
 
         Raises:
-            ValueError: shapes or dtypes are others.
+            ConfigError: sound for a video-only network.
+            ValueError: a shape or type is wrong.
         """
-        if frames.dtype != np.uint8 or frames.shape[1:] != WINDOW_SHAPE:
-            raise ValueError(
-                f"frames: wanted uint8 [W, {', '.join(map(str, WINDOW_SHAPE))}], "
-                f"got {frames.dtype} {list(frames.shape)}"
+        n_windows = len(frames)
+        _check("frames", frames, np.dtype(np.uint8), (n_windows, *WINDOW_SHAPE))
+        if self.modality == "v" and log_mel is not None:
+            raise ConfigError(
+                f"the network is video-only ({self.variant}-v): wanted log_mel=None, found "
+                f"{list(np.shape(log_mel))}; load an audio+video checkpoint to use the sound"
             )
-        mels = self._mels(log_mel, len(frames))
-        size = self._config.batch_windows
-        logits = np.empty((len(frames), 2), np.float32)
-        for start in range(0, len(frames), size):
-            part = slice(start, start + size)
-            count = len(frames[part])
-            batch_mels = None if mels is None else _padded(mels[part], size)
-            logits[part] = self._engine(_padded(frames[part], size), batch_mels)[:count]
+        if n_windows == 0:
+            return np.zeros((0, 2), np.float32)
+        features = _each_once(self._engine.see, frames, self.config.batch_windows)
+        if self.modality == "av":
+            sound = no_sound(n_windows) if log_mel is None else log_mel
+            _check("log_mel", sound, np.dtype(np.float32), (n_windows, *LOG_MEL_SHAPE))
+            heard = _each_once(self._engine.hear, sound, self.config.batch_windows)
+            features = np.concatenate([features, heard], axis=1)
+        weight, bias = self._head
+        logits = (features.astype(np.float64) @ weight + bias).astype(np.float32)
+        if not np.isfinite(logits).all():
+            raise FakeoutError(f"{self.engine} gave logits that are not finite; try float32")
         return logits
 
-    def _mels(self, log_mel: np.ndarray | None, count: int) -> np.ndarray | None:
-        if self.modality == "v":
-            return None
-        if log_mel is None:
-            return no_sound(count)
-        if log_mel.dtype != np.float32 or log_mel.shape != (count, *LOG_MEL_SHAPE):
-            raise ValueError(
-                f"log_mel: wanted float32 {[count, *LOG_MEL_SHAPE]}, "
-                f"got {log_mel.dtype} {list(log_mel.shape)}"
-            )
-        return log_mel
+    def score_tracks(self, clip: Clip, pixels: Sequence[np.ndarray]) -> ClipScore:
+        """Score a clip whose frames are already decoded.
 
-    def score_clip(self, clip: Clip) -> ClipScore:
-        """Score a cropped video, decoding its frames.
+        Args:
+            clip: windows, sound and times; its JPEG frames are not looked at.
+            pixels: per track uint8 RGB [n, 224, 224, 3], the track's unique frames.
 
         Raises:
-            MediaError: ``internal``, a stored frame is damaged.
+            MediaError: ``no_face``, the clip has no track.
         """
-        inputs = self.inputs_of(clip, [decode_frames(track.frames) for track in clip.tracks])
-        return self.result_of(clip, self.score_windows(inputs.frames, inputs.log_mel))
+        if not clip.tracks:
+            raise MediaError(Reason.NO_FACE, "the clip has no face track")
+        has_sound = clip.audio_status in (AudioStatus.USED, AudioStatus.SILENT)
+        windows: list[WindowScore] = []
+        track_scores: list[float] = []
+        for number, (track, images) in enumerate(zip(clip.tracks, pixels, strict=True)):
+            use_sound = has_sound and self.modality == "av"
+            log_mel = clip.log_mel[track.windows] if use_sound else None
+            logits = self.score_windows(images[track.window_frames], log_mel)
+            p_fake = fake_probability(logits)
+            track_scores.append(track_score(p_fake, self.config))
+            windows += [
+                WindowScore(
+                    track=number,
+                    window=int(window),
+                    start_s=float(clip.window_start_s[window]),
+                    end_s=float(clip.window_end_s[window]),
+                    logit_real=float(pair[0]),
+                    logit_fake=float(pair[1]),
+                    p_fake=float(p),
+                )
+                for window, pair, p in zip(track.windows, logits, p_fake, strict=True)
+            ]
+        return ClipScore(
+            score=video_score(track_scores, self.config),
+            track_scores=tuple(track_scores),
+            windows=tuple(windows),
+            audio_status=clip.audio_status,
+            engine=self.engine,
+            weights=self.weights,
+            aggregation=self.aggregation,
+        )
+
+    def score_clip(self, clip: Clip) -> ClipScore:
+        """Score a clip with its stored JPEG frames.
+
+        Raises:
+            MediaError: it has no track, or a frame will not decode.
+        """
+        return self.score_tracks(clip, [_decode(track.frames) for track in clip.tracks])
 
     def score_video(self, path: str, crop_config: CropConfig | None = None) -> ClipScore:
-        """Crop and score one local video, in this process.
+        """Crop and score one video file, in this process.
 
-        Decoding here is not isolated: give videos you do not trust to ``fakeout run``.
+        Args:
+            path: local file. Decoders can crash on crafted files; the pipelines decode in killable
+                children, this call does not.
+            crop_config: how clips are made; FakeOut's settings by default.
 
         Raises:
             MediaError: the video cannot be used; ``reason`` says why.
@@ -196,93 +234,86 @@ class Detector:
 
         return self.score_clip(crop_video(path, crop_config or CropConfig()))
 
-    def inputs_of(self, clip: Clip, pixels: Sequence[np.ndarray]) -> ClipInputs:
-        """Lay out a clip's windows for the network.
-
-        Args:
-            clip: the clip.
-            pixels: per track the decoded frames, uint8 [n, 224, 224, 3] RGB.
-
-        Returns:
-            The windows of all tracks, in order.
-        """
-        frames = [
-            images[track.window_frames] for track, images in zip(clip.tracks, pixels, strict=True)
-        ]
-        if self.modality == "v":
-            return ClipInputs(np.concatenate(frames), None)
-        heard = clip.log_mel if len(clip.log_mel) else no_sound(len(clip.window_start_s))
-        mels = [heard[track.windows] for track in clip.tracks]
-        return ClipInputs(np.concatenate(frames), np.concatenate(mels))
-
-    def result_of(self, clip: Clip, logits: np.ndarray) -> ClipScore:
-        """Turn a clip's logits, in the order of ``inputs_of``, into its result."""
-        probabilities = fake_probability(logits)
-        windows: list[WindowScore] = []
-        track_scores: list[float] = []
-        for number, track in enumerate(clip.tracks):
-            first = len(windows)
-            for window in track.windows.tolist():
-                row = len(windows)
-                windows.append(
-                    WindowScore(
-                        track=number,
-                        window=window,
-                        start_s=float(clip.window_start_s[window]),
-                        end_s=float(clip.window_end_s[window]),
-                        logit_real=float(logits[row, 0]),
-                        logit_fake=float(logits[row, 1]),
-                        p_fake=float(probabilities[row]),
-                    )
-                )
-            track_scores.append(track_score(probabilities[first : len(windows)], self._config))
-        score = video_score(track_scores, self._config)
-        return ClipScore(score, tuple(track_scores), tuple(windows), self.engine, self.weights)
-
-
-def decode_frames(frames: Sequence[bytes]) -> np.ndarray:
-    """Decode a track's stored frames.
-
-    Args:
-        frames: JPEG bytes.
-
-    Returns:
-        uint8 [n, 224, 224, 3] RGB.
-
-    Raises:
-        MediaError: ``internal``, a frame does not decode to that shape.
-    """
-    out = np.empty((len(frames), *IMAGE_SHAPE), np.uint8)
-    for index, data in enumerate(frames):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if image is None or image.shape != IMAGE_SHAPE:
-            raise MediaError(Reason.INTERNAL, f"stored frame {index} is damaged; crop it again")
-        out[index] = image
-    return out
-
 
 def model_fingerprint(
-    checkpoint: str | None, variant: Variant, modality: Modality, config: ModelConfig
+    checkpoint: str | None, variant: str, modality: str, config: ModelConfig
 ) -> str:
-    """The fingerprint that a detector loaded with these arguments has, without compiling it.
+    """The fingerprint a detector would have, without making its engine.
+
+    Args:
+        checkpoint: as for ``Detector.load``.
+        variant: towers without a checkpoint.
+        modality: likewise.
+        config: model settings.
 
     Returns:
-        ``<variant>-<modality>-<12 hex digits>``: weights and all settings that can change a score.
+        ``<variant>-<modality>-<12 hex>``. It depends on the arrays that scoring reads, on the
+        aggregation and on the precision asked for; not on file format, engine, threads or batch.
 
     Raises:
-        CheckpointError: the checkpoint is refused.
+        CheckpointError: the file is hostile, damaged, or holds another network.
     """
-    return _fingerprint(load_weights(checkpoint, variant, modality, digest_only=True), config)
+    if checkpoint is None:
+        checked_variant, checked_modality = _known(variant, modality)
+        return _fingerprint(checked_variant, checked_modality, UNTRAINED, config)
+    weights = _load_weights(checkpoint, variant, modality)
+    return _fingerprint(weights.variant, weights.modality, weights.digest, config)
 
 
-def _fingerprint(weights: Weights, config: ModelConfig) -> str:
-    precision = choose_engine(config)[1]
-    settings = [weights.digest, weights.variant, weights.modality, precision, rule_name(config)]
-    return f"{weights.variant}-{weights.modality}-{digest(settings)}"
+def _fingerprint(variant: str, modality: str, weights: str, config: ModelConfig) -> str:
+    settings = {
+        "weights": weights,
+        "aggregation": rule_name(config),
+        # As asked, not as settled: workers of one run may have different devices.
+        "precision": config.precision,
+        "code": MODEL_CODE_VERSION,
+    }
+    return f"{variant}-{modality}-{digest(settings)}"
 
 
-def _padded(items: np.ndarray, size: int) -> np.ndarray:
-    """Repeat the last item until there are ``size``, so that the batch shape never changes."""
-    if len(items) == size:
-        return np.ascontiguousarray(items)
-    return np.concatenate([items, np.repeat(items[-1:], size - len(items), axis=0)])
+def _load_weights(checkpoint: str | None, variant: str, modality: str) -> Weights:
+    if checkpoint is None:
+        return golden_weights(*_known(variant, modality))
+    from fakeout_core.model.checkpoint import load_checkpoint
+
+    return load_checkpoint(checkpoint)
+
+
+def _known(variant: str, modality: str) -> tuple[Variant, Modality]:
+    if variant not in ("x1", "x2"):
+        raise ConfigError(f"variant must be x1 or x2, got {variant!r}")
+    if modality not in ("av", "v"):
+        raise ConfigError(f"modality must be av or v, got {modality!r}")
+    return variant, modality
+
+
+def _each_once(
+    tower: Callable[[np.ndarray], np.ndarray], windows: np.ndarray, batch: int
+) -> np.ndarray:
+    """Compute a tower on each distinct window once, in batches padded to one static shape."""
+    seen: dict[bytes, int] = {}
+    place = np.array([seen.setdefault(one.tobytes(), len(seen)) for one in windows], np.int64)
+    first = np.unique(place, return_index=True)[1]
+    results = []
+    for start in range(0, len(first), batch):
+        chosen = windows[first[start : start + batch]]
+        padding = np.zeros((batch - len(chosen), *windows.shape[1:]), windows.dtype)
+        results.append(tower(np.concatenate([chosen, padding]))[: len(chosen)])
+    return np.concatenate(results)[place]
+
+
+def _check(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        wanted, found = f"{dtype} {list(shape)}", f"{array.dtype} {list(array.shape)}"
+        raise ValueError(f"{name}: wanted {wanted}, found {found}")
+
+
+def _decode(frames: Sequence[bytes]) -> np.ndarray:
+    """Decode JPEG frames to uint8 RGB [n, 224, 224, 3]."""
+    images = np.empty((len(frames), *WINDOW_SHAPE[1:]), np.uint8)
+    for index, data in enumerate(frames):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is None or image.shape != images.shape[1:]:
+            raise MediaError(Reason.INTERNAL, f"stored frame {index} is damaged; crop it again")
+        images[index] = image
+    return images

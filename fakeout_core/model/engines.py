@@ -2,6 +2,11 @@
 
 The jitted Haiku network (``xla``) is the reference and the way to accelerators. On CPU another
 engine may run the same weights faster; it must hold the tolerance that the golden tests state.
+
+An engine computes the two towers apart, one static batch at a time. The head is one affine map and
+belongs to nobody: the detector applies it. Apart, because windows often share what they show or
+what they sound like (a face track shorter than a window, a video without sound), and then one
+result serves them all.
 """
 
 from __future__ import annotations
@@ -15,8 +20,8 @@ import numpy as np
 
 from fakeout_core.errors import ConfigError
 from fakeout_core.model.config import ModelConfig
-from fakeout_core.model.network import network
-from fakeout_core.model.trees import Weights
+from fakeout_core.model.network import audio_tower, video_tower
+from fakeout_core.model.trees import Tree, Weights
 
 
 class Engine(Protocol):
@@ -28,40 +33,60 @@ class Engine(Protocol):
 
     name: str
 
-    def __call__(self, frames: np.ndarray, log_mel: np.ndarray | None) -> np.ndarray:
-        """Map uint8 [B, 32, 224, 224, 3] and float32 [B, 183, 80, 1] to logits float32 [B, 2]."""
+    @property
+    def compilations(self) -> int:
+        """Programs compiled so far, over both towers; one each, however many batches came."""
+        ...
+
+    def see(self, frames: np.ndarray) -> np.ndarray:
+        """Map uint8 RGB [B, 32, 224, 224, 3] to float32 [B, 2048 × width]."""
+        ...
+
+    def hear(self, log_mel: np.ndarray) -> np.ndarray:
+        """Map float32 [B, 183, 80, 1] to float32 [B, 2048]."""
         ...
 
 
 class XlaEngine:
-    """The Haiku network under jit, on whatever JAX's default device is."""
+    """The Haiku towers under jit, on JAX's default device."""
 
     def __init__(self, weights: Weights, precision: str) -> None:
-        transformed = network(weights.variant, weights.modality)
-        dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+        dtype = jnp.dtype(precision)
 
-        def cast(leaf: np.ndarray) -> jax.Array:
-            is_real = np.issubdtype(leaf.dtype, np.floating)
-            return jnp.asarray(leaf, dtype if is_real else leaf.dtype)
+        def place(tree: Tree) -> dict[str, dict[str, jax.Array]]:
+            return {
+                module: {
+                    name: jnp.asarray(leaf, None if name == "counter" else dtype)
+                    for name, leaf in leaves.items()
+                }
+                for module, leaves in tree.items()
+                if module.startswith("text_audio_video/")
+            }
 
-        params = jax.tree.map(cast, weights.params)
-        state = jax.tree.map(cast, weights.state)
+        self._trees = place(weights.params), place(weights.state)
+        video, audio = video_tower(weights.variant, dtype), audio_tower(dtype)
 
-        def forward(frames: jax.Array, log_mel: jax.Array | None) -> jax.Array:
-            outputs, _ = transformed.apply(params, state, None, frames, log_mel, False, dtype)
-            return outputs.logits.astype(jnp.float32)
+        def see(params: Tree, state: Tree, frames: jax.Array) -> jax.Array:
+            return video.apply(params, state, None, frames)[0].astype(jnp.float32)
 
-        self._forward = jax.jit(forward)
+        def hear(params: Tree, state: Tree, log_mel: jax.Array) -> jax.Array:
+            return audio.apply(params, state, None, log_mel)[0].astype(jnp.float32)
+
+        self._see, self._hear = jax.jit(see), jax.jit(hear)
         self.name = f"xla/{precision}"
 
     @property
     def compilations(self) -> int:
-        """How many batch shapes were compiled; one, if the caller pads."""
-        return self._forward._cache_size()
+        """Shapes compiled so far, over both towers."""
+        return self._see._cache_size() + self._hear._cache_size()
 
-    def __call__(self, frames: np.ndarray, log_mel: np.ndarray | None) -> np.ndarray:
-        """Compute one batch."""
-        return np.asarray(self._forward(frames, log_mel))
+    def see(self, frames: np.ndarray) -> np.ndarray:
+        """Compute the video tower on one batch."""
+        return np.asarray(self._see(*self._trees, frames))
+
+    def hear(self, log_mel: np.ndarray) -> np.ndarray:
+        """Compute the audio tower on one batch."""
+        return np.asarray(self._hear(*self._trees, log_mel))
 
 
 def choose_engine(config: ModelConfig) -> tuple[str, str]:

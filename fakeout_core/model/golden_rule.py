@@ -12,7 +12,8 @@ import zlib
 
 import numpy as np
 
-from fakeout_core.model.trees import Shapes, Tree
+from fakeout_core.model.config import Modality, Variant
+from fakeout_core.model.trees import Shapes, Tree, Weights, expected_shapes
 
 UNTRAINED = "untrained"
 
@@ -24,6 +25,22 @@ _GAINS = (
     ("/initial_conv", 1.0 / 64),  # the audio stem sees decibels down to -80
     ("third_mlp_layer", 0.25),  # keeps the softmax away from 0 and 1
 )
+
+
+def golden_weights(variant: Variant, modality: Modality) -> Weights:
+    """Everything a network scores with, by the rule.
+
+    Args:
+        variant: ``x1`` or ``x2``.
+        modality: ``av`` or ``v``.
+
+    Returns:
+        Weights whose digest is ``untrained``; 0.1 GB for ``x1``, 0.4 GB for ``x2``.
+    """
+    params, state = expected_shapes(variant, modality)
+    return Weights(
+        variant, modality, golden_tree("params", params), golden_tree("state", state), UNTRAINED
+    )
 
 
 def golden_tree(kind: str, shapes: Shapes) -> Tree:

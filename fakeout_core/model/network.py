@@ -215,22 +215,28 @@ class _AudioModule(hk.Module):
 
 
 class _Towers(hk.Module):
-    def __init__(self, width: int, modality: Modality) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__("text_audio_video")
-        self._width, self._modality = width, modality
+        self._width = width
 
     def __call__(
-        self, video: jax.Array, log_mel: jax.Array | None, training: bool
-    ) -> tuple[jax.Array, jax.Array | None, Endpoints]:
-        seen, endpoints = _VisualModule(self._width)(video, training)
-        if self._modality == "v" or log_mel is None:
-            return seen, None, endpoints
-        heard, more = _AudioModule()(log_mel, training)
-        return seen, heard, endpoints | more
+        self, video: jax.Array | None, log_mel: jax.Array | None, training: bool
+    ) -> tuple[jax.Array | None, jax.Array | None, Endpoints]:
+        seen, heard, endpoints = None, None, Endpoints()
+        if video is not None:
+            seen, endpoints = _VisualModule(self._width)(video, training)
+        if log_mel is not None:
+            heard, more = _AudioModule()(log_mel, training)
+            endpoints |= more
+        return seen, heard, endpoints
+
+
+def _pixels(video: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    return (video.astype(jnp.float32) / 255.0).astype(dtype)
 
 
 def network(variant: Variant, modality: Modality) -> hk.TransformedWithState:
-    """The whole network as pure functions.
+    """The whole network as pure functions: the definition every engine is checked against.
 
     Args:
         variant: ``x1`` or ``x2``: width of the video tower.
@@ -238,26 +244,53 @@ def network(variant: Variant, modality: Modality) -> hk.TransformedWithState:
 
     Returns:
         ``init(key, video, log_mel, training)`` and ``apply(params, state, key, video, log_mel,
-        training, dtype)``, where video is uint8 [N, T, 224, 224, 3] RGB, log_mel float32
-        [N, 183, 80, 1] or None, dtype that of the activations, and the result ``Outputs``.
-        ``init`` needs ``training=True``.
+        training)``, where video is uint8 [N, T, 224, 224, 3] RGB, log_mel float32
+        [N, 183, 80, 1] or None, and the result ``Outputs``. ``init`` needs ``training=True``.
     """
     width = int(variant[1:])
 
     def forward(
-        video: jax.Array,
-        log_mel: jax.Array | None = None,
-        training: bool = False,
-        dtype: jnp.dtype = jnp.float32,  # type: ignore[assignment]
+        video: jax.Array, log_mel: jax.Array | None = None, training: bool = False
     ) -> Outputs:
-        pixels = (video.astype(jnp.float32) / 255.0).astype(dtype)
-        log_mel = None if log_mel is None else log_mel.astype(dtype)
-        seen, heard, endpoints = _Towers(width, modality)(pixels, log_mel, training)
+        sound = log_mel if modality == "av" else None
+        pixels = _pixels(video, jnp.dtype(jnp.float32))
+        seen, heard, endpoints = _Towers(width)(pixels, sound, training)
+        assert seen is not None
         features = seen if heard is None else jnp.concatenate([seen, heard], axis=-1)
         # Three affine maps with nothing between them: so were the published heads trained.
         x = hk.Linear(512, name="first_mlp_layer")(features)
         x = hk.Linear(128, name="second_mlp_layer")(x)
         logits = hk.Linear(2, name="third_mlp_layer")(x)
         return Outputs(logits, seen, heard, endpoints)
+
+    return hk.transform_with_state(forward)
+
+
+def video_tower(variant: Variant, dtype: jnp.dtype) -> hk.TransformedWithState:
+    """The video tower alone, under the same names: ``apply(params, state, None, video)``.
+
+    Args:
+        variant: ``x1`` or ``x2``.
+        dtype: of the activations; parameters of the same type are the caller's business.
+
+    Returns:
+        Pure functions from uint8 [N, T, 224, 224, 3] to ``dtype`` [N, 2048 × width].
+    """
+
+    def forward(video: jax.Array) -> jax.Array:
+        seen, _, _ = _Towers(int(variant[1:]))(_pixels(video, dtype), None, False)
+        assert seen is not None
+        return seen
+
+    return hk.transform_with_state(forward)
+
+
+def audio_tower(dtype: jnp.dtype) -> hk.TransformedWithState:
+    """The audio tower alone: ``apply(params, state, None, log_mel)``, see ``video_tower``."""
+
+    def forward(log_mel: jax.Array) -> jax.Array:
+        _, heard, _ = _Towers(1)(None, log_mel.astype(dtype), False)
+        assert heard is not None
+        return heard
 
     return hk.transform_with_state(forward)

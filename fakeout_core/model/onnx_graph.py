@@ -1,7 +1,7 @@
 """The network as an ONNX graph, with everything folded that can be.
 
-Batch norms that follow a convolution become its weights and bias; the division by 255 becomes the
-stem's weights; the three affine maps of the head become one. The norm at the head of a block stays,
+Batch norms that follow a convolution become its weights and bias, and the division by 255 becomes
+the stem's weights. The norm at the head of a block stays,
 because the block's shortcut takes the value before it.
 """
 
@@ -14,8 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fakeout_core.model.network import BLOCKS, BN_EPSILON, SHIFT_SHARE
-from fakeout_core.model.trees import LOG_MEL_SHAPE, WINDOW_SHAPE, Tree, Weights
+from fakeout_core.model.folding import affine_of_norm
+from fakeout_core.model.network import BLOCKS, SHIFT_SHARE
+from fakeout_core.model.trees import LOG_MEL_SHAPE, WINDOW_SHAPE, Weights
 
 OPSET = 17
 IR_VERSION = 9
@@ -25,36 +26,22 @@ _AUDIO = "text_audio_video/audio_module/~/res_net_v2"
 _BN = "__cross_replica_batch_norm"
 
 
-def affine_of_norm(weights: Weights, module: str) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and offset, float64 [C], that a batch norm amounts to when scoring."""
-    params, state = weights.params[module], weights.state
-    mean = state[f"{module}/~/mean_ema"]["average"].astype(np.float64).ravel()
-    var = state[f"{module}/~/var_ema"]["average"].astype(np.float64).ravel()
-    scale = params["scale"].astype(np.float64).ravel() / np.sqrt(var + BN_EPSILON)
-    return scale, params["offset"].astype(np.float64).ravel() - mean * scale
-
-
-def head_of(params: Tree) -> tuple[np.ndarray, np.ndarray]:
-    """The three linear layers as one: weights float64 [C, 2] and bias float64 [2]."""
-    weight, bias = np.eye(1), np.zeros(1)
-    for index, name in enumerate(("first_mlp_layer", "second_mlp_layer", "third_mlp_layer")):
-        w, b = (params[name][leaf].astype(np.float64) for leaf in ("w", "b"))
-        weight, bias = (w, b) if index == 0 else (weight @ w, bias @ w + b)
-    return weight, bias
-
-
-def build_graph(weights: Weights, batch: int) -> onnx.ModelProto:
-    """Build the graph for one static batch.
+def video_graph(weights: Weights, batch: int) -> onnx.ModelProto:
+    """Build the video tower for one static batch.
 
     Args:
         weights: parameters and state.
         batch: windows at once.
 
     Returns:
-        A model from ``frames`` uint8 [batch, 32, 224, 224, 3] and, for ``av``, ``log_mel`` float32
-        [batch, 183, 80, 1] to ``logits`` float32 [batch, 2].
+        A model from ``frames`` uint8 [batch, 32, 224, 224, 3] to ``video`` float32 [batch, C].
     """
-    return _Graph(weights, batch).build()
+    return _Graph(weights, batch).video()
+
+
+def audio_graph(weights: Weights, batch: int) -> onnx.ModelProto:
+    """Build the audio tower: ``log_mel`` float32 [batch, 183, 80, 1] to ``audio`` [batch, 2048]."""
+    return _Graph(weights, batch).audio()
 
 
 class _Graph:
@@ -64,19 +51,20 @@ class _Graph:
         self._constants: list[onnx.TensorProto] = []
         self._count = 0
 
-    def build(self) -> onnx.ModelProto:
-        frames = (self._batch, *WINDOW_SHAPE)
-        inputs = [helper.make_tensor_value_info("frames", TensorProto.UINT8, frames)]
-        features = self._video("frames")
-        if self._weights.modality == "av":
-            mels = (self._batch, *LOG_MEL_SHAPE)
-            inputs.append(helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, mels))
-            features = self._op("Concat", features, self._audio("log_mel"), axis=1)
-        weight, bias = head_of(self._weights.params)
-        logits = self._op("Gemm", features, self._constant(weight), self._constant(bias))
-        self._nodes.append(helper.make_node("Identity", [logits], ["logits"]))
-        output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, (self._batch, 2))
-        graph = helper.make_graph(self._nodes, "fakeout", inputs, [output], self._constants)
+    def video(self) -> onnx.ModelProto:
+        shape = (self._batch, *WINDOW_SHAPE)
+        frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, shape)
+        return self._model(frames, self._video("frames"), "video")
+
+    def audio(self) -> onnx.ModelProto:
+        shape = (self._batch, *LOG_MEL_SHAPE)
+        log_mel = helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, shape)
+        return self._model(log_mel, self._audio("log_mel"), "audio")
+
+    def _model(self, source: onnx.ValueInfoProto, result: str, name: str) -> onnx.ModelProto:
+        self._nodes.append(helper.make_node("Identity", [result], [name]))
+        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, (self._batch, None))
+        graph = helper.make_graph(self._nodes, name, [source], [output], self._constants)
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
 

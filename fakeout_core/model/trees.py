@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
 
 import jax
@@ -28,7 +29,7 @@ class Weights:
         modality: ``av`` or ``v``.
         params: parameters that scoring uses.
         state: batch norm averages.
-        digest: hex digest of the arrays, or ``untrained`` for the golden rule.
+        digest: ``sha256:`` and the hex digest of the arrays; ``untrained`` for the golden rule.
     """
 
     variant: Variant
@@ -67,3 +68,25 @@ def expected_shapes(variant: Variant, modality: Modality) -> tuple[Shapes, Shape
         }
 
     return plain(params), plain(state)
+
+
+def tree_digest(params: Tree, state: Tree) -> str:
+    """Digest of what a score depends on, the same whatever file the arrays came from.
+
+    Args:
+        params: parameters that scoring uses.
+        state: its batch norm state; only ``average`` counts, as scoring reads nothing else.
+
+    Returns:
+        ``sha256:`` and 64 hex digits over names, shapes, types and bytes, in the order of names.
+    """
+    sha = hashlib.sha256()
+    for kind, tree in (("params", params), ("state", state)):
+        for module in sorted(tree):
+            for name in sorted(tree[module]):
+                if kind == "state" and name != "average":
+                    continue
+                leaf = np.ascontiguousarray(tree[module][name])
+                sha.update(f"{kind}/{module}/{name} {leaf.shape} {leaf.dtype.str}\n".encode())
+                sha.update(leaf.data.cast("B"))
+    return f"sha256:{sha.hexdigest()}"
