@@ -1,0 +1,1 @@
+"""What scores are worth: metrics, their intervals, and the tables made of them."""

@@ -1,0 +1,68 @@
+"""Running the metrics' graph to its end; needs Beam installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.pvalue import AsList
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipelines.metrics_graph import MetricsTask, Work, build_graph
+from pipelines.metrics_views import read_table, write_table
+from pipelines.storage import join
+
+LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner")
+
+
+class ListResults(beam.DoFn):
+    """Writes the list of results, last of all, where the driver finds it."""
+
+    def process(self, element: MetricsTask, found: list[tuple[str, str]]) -> Iterator[str]:
+        """Write the list; yield its address."""
+        names, uris = zip(*sorted(found), strict=True) if found else ((), ())
+        table = pa.table(
+            {"table": pa.array(names, pa.string()), "uri": pa.array(uris, pa.string())}
+        )
+        uri = results_uri(element)
+        write_table(uri, table)
+        yield uri
+
+
+def results_uri(task: MetricsTask) -> str:
+    """Where the list of results is."""
+    return join(task.spool_uri, "results.parquet")
+
+
+def execute(
+    task: MetricsTask, work: list[Work], beam_args: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """Run the graph.
+
+    Args:
+        task: settings and places.
+        work: the groups.
+        beam_args: of the runner. Without a runner, or with ``DirectRunner``, Beam's own portable
+            runner works in this process: its successor needs a binary that may not be there.
+
+    Returns:
+        (table, address of its rows in the spool).
+    """
+    options = PipelineOptions(list(beam_args), save_main_session=False)
+    name = options.view_as(StandardOptions).runner or ""
+    if name in LOCAL_RUNNERS:
+        options.view_as(StandardOptions).runner = None
+    pipeline = beam.Pipeline(
+        runner=FnApiRunner() if name in LOCAL_RUNNERS else None, options=options
+    )
+    found = build_graph(pipeline, task, work)
+    _ = (
+        pipeline
+        | "Once" >> beam.Create([task])
+        | "List results" >> beam.ParDo(ListResults(), AsList(found))
+    )
+    pipeline.run().wait_until_finish()
+    listed = read_table(results_uri(task))
+    return list(zip(listed["table"].to_pylist(), listed["uri"].to_pylist(), strict=True))
