@@ -79,6 +79,9 @@ def resolve(
         if facts is None:
             tally.skip("outside_layout", path)
             continue
+        if not facts.is_chosen:
+            tally.skip("left_out", path)
+            continue
         tally.splits.update(facts.splits or ())
         if not facts.is_in(split):
             tally.skip("other_split", path)

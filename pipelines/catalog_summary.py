@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from fakeout_core.datasets.facts import ALL, Listed
-from fakeout_core.datasets.registry import DatasetSpec
+from fakeout_core.datasets.registry import CUSTOM
+from fakeout_core.datasets.spec import DatasetSpec
 from fakeout_core.errors import ConfigError
 from pipelines.catalog_tally import EXAMPLES, Tally
 
@@ -16,6 +19,7 @@ _SKIPPED = {
     "hidden": "hidden",
     "other_split": "of another split",
     "outside_layout": "outside the layout",
+    "left_out": "left out by an option",
 }
 _LABELS = {0: "real", 1: "fake", None: "unlabelled"}
 
@@ -135,39 +139,53 @@ def summarise(
 
 def warnings(spec: DatasetSpec, split: str, tally: Tally, listed: Sequence[Listed]) -> list[str]:
     """Compare what was found with the lists and with the published counts."""
-    found = [f"{n} videos are unlabelled" for n in [_unlabelled(tally)] if n and spec.splits]
-    variants = sorted({variant for variant, _, _ in tally.groups} | set(tally.seen)) or [""]
-    named: set[str] = set()
+    found: list[str] = []
+    unlabelled = _count(tally, label=None)
+    if unlabelled and spec.name != CUSTOM:
+        found.append(f"{unlabelled} videos are on no list of labels; they stay unlabelled")
+    unknown = sum(n for (_, m, label), n in tally.groups.items() if label == 1 and m is None)
+    if unknown and "manipulation" in spec.options:
+        # Without names for them, fakes can be counted against no list.
+        return [
+            *found,
+            f"the manipulation of {unknown} fakes is unknown; name it with --option manipulation=…",
+        ]
+    variants = sorted({variant for variant, _, _ in tally.groups})
+    named: set[tuple[str, str]] = set()
     for variant in variants:
-        seen = set(tally.seen.get(variant, ()))
-        by_kind: dict[str, list[str]] = {}
+        seen = set(tally.seen.get(variant, np.empty(0, np.int32)).tolist())
+        by_kind: dict[str, list[Listed]] = {}
         for item in listed:
-            if item.entry not in seen:
-                by_kind.setdefault(item.manipulation or "", []).append(item.name)
-        for kind, names in sorted(by_kind.items()):
-            named.add(kind)
-            total = sum(1 for item in listed if (item.manipulation or "") == kind)
-            place = "/".join(filter(None, (variant, kind)))
-            found.append(
-                f"{len(names)} of {total} listed {place + ' ' if place else ''}videos are missing, "
-                f"e.g. {_some(names)}"
-            )
-    published = spec.published_counts.get(split, {})
-    for variant in variants if published else []:
-        for manipulation, wanted in published.items():
-            n = sum(
-                count
-                for (v, m, _), count in tally.groups.items()
-                if v == variant and m == manipulation
-            )
-            if n != wanted and manipulation not in named:
-                place = "/".join(filter(None, (variant, split, manipulation)))
-                found.append(f"{place}: {n} videos, {wanted} are published")
+            by_kind.setdefault(item.manipulation or "", []).append(item)
+        for kind, items in sorted(by_kind.items()):
+            missing = [item.name for item in items if item.entry not in seen]
+            if missing:
+                named.add((variant, kind))
+                what = " ".join(filter(None, (variant, kind)))
+                found.append(
+                    f"{len(missing)} of {len(items)} listed {what + ' ' if what else ''}videos "
+                    f"are missing, e.g. {_some(missing)}"
+                )
+    published = spec.published_counts.get(split if spec.splits else ALL, {})
+    for variant in variants:
+        for kind, wanted in published.items():
+            n = _count(tally, variant, kind)
+            if n != wanted and (variant, kind) not in named:
+                what = " ".join(filter(None, (variant, split, kind)))
+                found.append(f"{n} {what} videos, {wanted} are published")
     return found
 
 
-def _unlabelled(tally: Tally) -> int:
-    return sum(count for (_, _, label), count in tally.groups.items() if label is None)
+def _count(
+    tally: Tally, variant: str | None = None, kind: str | None = None, *, label: int | None = -1
+) -> int:
+    """Videos of a variant and of a kind: a manipulation, or ``real`` or ``fake``; or of a label."""
+    total = 0
+    for (v, m, k), n in tally.groups.items():
+        is_kind = kind is None or m == kind or (kind == "fake" and k == 1)
+        if (variant is None or v == variant) and is_kind and label in (-1, k):
+            total += n
+    return total
 
 
 def _some(names: Sequence[str]) -> str:

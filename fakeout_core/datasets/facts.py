@@ -22,7 +22,8 @@ class Facts:
         source_id: identity that related videos share; None where nothing is known.
         splits: splits the video belongs to; None where the corpus knows no splits.
         variant: what else tells copies of one video apart, such as the compression; may be empty.
-        entry: position in the resolver's ``expected`` list, -1 for a video on no list.
+        entry: number on the resolver's lists, -1 for a video on none.
+        is_chosen: False if an option leaves the video out.
     """
 
     label: int | None = None
@@ -31,6 +32,7 @@ class Facts:
     splits: tuple[str, ...] | None = None
     variant: str = ""
     entry: int = -1
+    is_chosen: bool = True
 
     def is_in(self, split: str) -> bool:
         """Whether the video belongs into ``split``; corpora without splits fit into any."""

@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import yaml
 
+from fakeout_core.datasets.celeb_df import CelebDfLayout
 from fakeout_core.datasets.custom import CustomLayout
+from fakeout_core.datasets.deeper_forensics import DeeperForensicsLayout
+from fakeout_core.datasets.dfdc import DfdcLayout
+from fakeout_core.datasets.face_forensics import FaceForensicsLayout
 from fakeout_core.datasets.facts import Layout
+from fakeout_core.datasets.fakeavceleb import FakeAvCelebLayout
 from fakeout_core.datasets.packaged import data_text
+from fakeout_core.datasets.spec import DatasetSpec
 from fakeout_core.errors import ConfigError
 
 CUSTOM = "custom"
 
-
-@dataclass(frozen=True)
-class DatasetSpec:
-    """One dataset of the registry.
-
-    Attributes:
-        name: key in the registry and default value of the partition key ``dataset``.
-        title: for people.
-        parser: name of the layout parser.
-        aliases: other names that are accepted.
-        splits: splits the dataset has; empty if it has none.
-        expected_tree: example paths of every layout that is understood, for error messages.
-        published_counts: by split and manipulation (``real`` included) the published number.
-        source: where lists and counts come from.
-        options: choices that the parser takes, by name, with what they mean.
-        settings: what the parser itself needs, such as path patterns.
-    """
-
-    name: str
-    title: str
-    parser: str
-    aliases: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ()
-    expected_tree: tuple[str, ...] = ()
-    published_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Any])
-    source: str = ""
-    options: Mapping[str, str] = field(default_factory=dict[str, str])
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+PARSERS: dict[str, Callable[[DatasetSpec], Layout]] = {
+    "face_forensics": FaceForensicsLayout,
+    "deeper_forensics": DeeperForensicsLayout,
+    "celeb_df": CelebDfLayout,
+    "dfdc": DfdcLayout,
+    "fakeavceleb": FakeAvCelebLayout,
+}
 
 
 @cache
@@ -71,6 +55,12 @@ def find_spec(name: str) -> DatasetSpec:
     return registry()[CUSTOM]
 
 
+def canonical_name(name: str) -> str:
+    """Name of the registry for an alias, such as ``celeb_df`` for ``celeb``; else ``name``."""
+    spec = find_spec(name)
+    return name if spec.name == CUSTOM else spec.name
+
+
 def near_names(name: str) -> list[str]:
     """Known datasets that ``name`` may have been meant for, if it is itself unknown."""
     if find_spec(name).name != CUSTOM or name == CUSTOM:
@@ -88,10 +78,11 @@ def open_layout(spec: DatasetSpec, source_uri: str = "") -> Layout:
     Raises:
         ConfigError: the registry names a parser that does not exist.
     """
-    parsers: dict[str, Any] = {CUSTOM: lambda: CustomLayout(source_uri)}
-    if spec.parser not in parsers:
+    if spec.parser == CUSTOM:
+        return CustomLayout(source_uri)
+    if spec.parser not in PARSERS:
         raise ConfigError(f"dataset {spec.name}: no layout parser {spec.parser!r}")
-    return parsers[spec.parser]()
+    return PARSERS[spec.parser](spec)
 
 
 def check_split(spec: DatasetSpec, split: str) -> None:
