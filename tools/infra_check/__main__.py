@@ -191,7 +191,7 @@ def check_policies(root: Path) -> Step:
     start = time.monotonic()
     command = [python, "-I", "-m", "checkov.main", "--directory", ".", "--framework", "terraform"]
     options = ["--skip-download", "--quiet", "--compact", "--output", "json"]
-    env = os.environ | {"LOG_LEVEL": "ERROR"}
+    env = os.environ | {"LOG_LEVEL": "ERROR", "HCL_PARSE_TIMEOUT_SEC": "30"}
     done = subprocess.run(
         [*command, *options], cwd=root, env=env, capture_output=True, text=True, check=False
     )

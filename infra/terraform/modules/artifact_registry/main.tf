@@ -1,5 +1,4 @@
 resource "google_artifact_registry_repository" "this" {
-  #checkov:skip=CKV_GCP_84:the key is the caller's choice (kms_key_name); without one Google's keys encrypt
   project       = var.project_id
   location      = var.location
   repository_id = var.repository_id

@@ -40,11 +40,28 @@ resource "google_artifact_registry_repository_iam_member" "worker_pulls" {
   member     = google_service_account.worker.member
 }
 
+# The predefined roles/dataflow.developer also lets its holder act as service accounts anywhere in
+# the project; these permissions start, watch and stop jobs.
+resource "google_project_iam_custom_role" "submitter" {
+  project = var.project_id
+  role_id = "${replace(var.name, "-", "_")}_dataflow_submitter"
+  title   = "FakeOut: start, watch and stop Dataflow jobs"
+  permissions = [
+    "dataflow.jobs.cancel",
+    "dataflow.jobs.create",
+    "dataflow.jobs.get",
+    "dataflow.jobs.list",
+    "dataflow.jobs.updateContents",
+    "dataflow.messages.list",
+    "dataflow.metrics.get",
+  ]
+}
+
 resource "google_project_iam_member" "submitters" {
   for_each = var.submitter_members
 
   project = var.project_id
-  role    = "roles/dataflow.developer"
+  role    = google_project_iam_custom_role.submitter.name
   member  = each.value
 }
 

@@ -5,9 +5,7 @@ locals {
 }
 
 resource "google_container_cluster" "this" {
-  #checkov:skip=CKV_GCP_65:Google Groups need a Workspace domain; set admin_group where there is one
   #checkov:skip=CKV_GCP_66:binary authorization needs an attestor that this project does not own; images come from one repository with immutable tags
-  #checkov:skip=CKV_GCP_69:the cluster keeps no node pool of its own (remove_default_node_pool); each pool below sets GKE_METADATA
   #checkov:skip=CKV_GCP_12:Dataplane V2 (datapath_provider) enforces network policies; the old add-on excludes it
   project                  = var.project_id
   name                     = var.name

@@ -1,16 +1,20 @@
 # Metrics are read from the structured log lines (one JSON object a line) that jobs print; see
 # docs/infrastructure.md for the lines and their fields.
+# Filters are built with format's %q, which quotes: checkov cannot read strings full of escaped quotes.
 locals {
-  container = "resource.type=\"k8s_container\" AND resource.labels.namespace_name=\"${var.namespace}\""
-  run_end   = "${local.container} AND jsonPayload.event=\"run_finished\""
-  prefix    = "logging.googleapis.com/user"
+  container = format("resource.type=%q AND resource.labels.namespace_name=%q", "k8s_container", var.namespace)
+  run_end   = format("%s AND jsonPayload.event=%q", local.container, "run_finished")
+  run_gone  = format("%s AND jsonPayload.event=(%q OR %q)", local.container, "run_finished", "rayjob_finished")
+  age       = format("%s AND jsonPayload.event=%q", local.container, "nightly_age")
+  prefix    = "logging.googleapis.com/user/fakeout"
+  series    = "resource.type=%q AND metric.type=%q"
 }
 
 resource "google_logging_metric" "runs" {
   project     = var.project_id
   name        = "fakeout/runs_finished"
   description = "Runs that ended, by status (done, failed, quarantine) and dataset"
-  filter      = "${local.container} AND jsonPayload.event=(\"run_finished\" OR \"rayjob_finished\")"
+  filter      = local.run_gone
 
   label_extractors = {
     event   = "EXTRACT(jsonPayload.event)"
@@ -44,7 +48,7 @@ resource "google_logging_metric" "values" {
     quarantine_share = { about = "Share of a run's videos that failed", filter = local.run_end }
     score_drift      = { about = "Distance between the scores of a run and those before it", filter = local.run_end }
     videos_scored    = { about = "Videos scored by a run", filter = local.run_end }
-    nightly_age_h    = { about = "Hours since the last nightly run that ended well", filter = "${local.container} AND jsonPayload.event=\"nightly_age\"" }
+    nightly_age_h    = { about = "Hours since the last nightly run that ended well", filter = local.age }
   }
 
   project         = var.project_id
@@ -102,7 +106,7 @@ resource "google_monitoring_alert_policy" "failed_run" {
     display_name = "a run ended with status failed"
 
     condition_threshold {
-      filter          = "resource.type=\"k8s_container\" AND metric.type=\"${local.prefix}/${google_logging_metric.runs.name}\" AND metric.labels.status=\"failed\""
+      filter          = format("${local.series} AND metric.labels.status=%q", "k8s_container", "${local.prefix}/runs_finished", "failed")
       comparison      = "COMPARISON_GT"
       threshold_value = 0
       duration        = "0s"
@@ -113,6 +117,8 @@ resource "google_monitoring_alert_policy" "failed_run" {
       }
     }
   }
+
+  depends_on = [google_logging_metric.runs, google_logging_metric.values]
 
   documentation {
     mime_type = "text/markdown"
@@ -133,7 +139,7 @@ resource "google_monitoring_alert_policy" "thresholds" {
     display_name = "${each.key} above ${each.value.above}"
 
     condition_threshold {
-      filter          = "resource.type=\"k8s_container\" AND metric.type=\"${local.prefix}/${google_logging_metric.values[each.key].name}\""
+      filter          = format(local.series, "k8s_container", "${local.prefix}/${each.key}")
       comparison      = "COMPARISON_GT"
       threshold_value = each.value.above
       duration        = "0s"
@@ -144,6 +150,8 @@ resource "google_monitoring_alert_policy" "thresholds" {
       }
     }
   }
+
+  depends_on = [google_logging_metric.runs, google_logging_metric.values]
 
   documentation {
     mime_type = "text/markdown"
@@ -165,7 +173,7 @@ resource "google_monitoring_alert_policy" "no_run" {
     display_name = "the last good run is older than ${var.max_run_age_h} h"
 
     condition_threshold {
-      filter          = "resource.type=\"k8s_container\" AND metric.type=\"${local.prefix}/${google_logging_metric.values["nightly_age_h"].name}\""
+      filter          = format(local.series, "k8s_container", "${local.prefix}/nightly_age_h")
       comparison      = "COMPARISON_GT"
       threshold_value = var.max_run_age_h
       duration        = "0s"
@@ -181,7 +189,7 @@ resource "google_monitoring_alert_policy" "no_run" {
     display_name = "nobody has stated the age for 3 h"
 
     condition_absent {
-      filter   = "resource.type=\"k8s_container\" AND metric.type=\"${local.prefix}/${google_logging_metric.values["nightly_age_h"].name}\""
+      filter   = format(local.series, "k8s_container", "${local.prefix}/nightly_age_h")
       duration = "10800s"
 
       aggregations {
@@ -191,6 +199,8 @@ resource "google_monitoring_alert_policy" "no_run" {
       }
     }
   }
+
+  depends_on = [google_logging_metric.runs, google_logging_metric.values]
 
   documentation {
     mime_type = "text/markdown"
@@ -240,7 +250,7 @@ locals {
   charts = [
     {
       title   = "Runs by status"
-      filter  = "resource.type=\"k8s_container\" metric.type=\"${local.prefix}/fakeout/runs_finished\""
+      filter  = format(local.series, "k8s_container", "${local.prefix}/runs_finished")
       period  = "86400s"
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_SUM"
@@ -248,7 +258,7 @@ locals {
     },
     {
       title   = "Videos scored a day"
-      filter  = "resource.type=\"k8s_container\" metric.type=\"${local.prefix}/fakeout/videos_scored\""
+      filter  = format(local.series, "k8s_container", "${local.prefix}/videos_scored")
       period  = "86400s"
       aligner = "ALIGN_PERCENTILE_99"
       reducer = "REDUCE_SUM"
@@ -256,7 +266,7 @@ locals {
     },
     {
       title   = "Share in quarantine"
-      filter  = "resource.type=\"k8s_container\" metric.type=\"${local.prefix}/fakeout/quarantine_share\""
+      filter  = format(local.series, "k8s_container", "${local.prefix}/quarantine_share")
       period  = "86400s"
       aligner = "ALIGN_PERCENTILE_99"
       reducer = "REDUCE_MAX"
@@ -264,7 +274,7 @@ locals {
     },
     {
       title   = "Score drift"
-      filter  = "resource.type=\"k8s_container\" metric.type=\"${local.prefix}/fakeout/score_drift\""
+      filter  = format(local.series, "k8s_container", "${local.prefix}/score_drift")
       period  = "86400s"
       aligner = "ALIGN_PERCENTILE_99"
       reducer = "REDUCE_MAX"
@@ -272,7 +282,7 @@ locals {
     },
     {
       title   = "Hours since the last good run"
-      filter  = "resource.type=\"k8s_container\" metric.type=\"${local.prefix}/fakeout/nightly_age_h\""
+      filter  = format(local.series, "k8s_container", "${local.prefix}/nightly_age_h")
       period  = "3600s"
       aligner = "ALIGN_PERCENTILE_99"
       reducer = "REDUCE_MAX"
@@ -280,7 +290,7 @@ locals {
     },
     {
       title   = "GPU busy share"
-      filter  = "resource.type=\"k8s_container\" metric.type=\"kubernetes.io/container/accelerator/duty_cycle\" resource.label.namespace_name=\"${var.namespace}\""
+      filter  = format("${local.series} AND resource.labels.namespace_name=%q", "k8s_container", "kubernetes.io/container/accelerator/duty_cycle", var.namespace)
       period  = "300s"
       aligner = "ALIGN_MEAN"
       reducer = "REDUCE_MEAN"
@@ -288,7 +298,7 @@ locals {
     },
     {
       title   = "Memory of Ray pods"
-      filter  = "resource.type=\"k8s_container\" metric.type=\"kubernetes.io/container/memory/used_bytes\" resource.label.namespace_name=\"${var.namespace}\""
+      filter  = format("${local.series} AND resource.labels.namespace_name=%q", "k8s_container", "kubernetes.io/container/memory/used_bytes", var.namespace)
       period  = "300s"
       aligner = "ALIGN_MAX"
       reducer = "REDUCE_MAX"
@@ -296,7 +306,7 @@ locals {
     },
     {
       title   = "Container restarts"
-      filter  = "resource.type=\"k8s_container\" metric.type=\"kubernetes.io/container/restart_count\" resource.label.namespace_name=\"${var.namespace}\""
+      filter  = format("${local.series} AND resource.labels.namespace_name=%q", "k8s_container", "kubernetes.io/container/restart_count", var.namespace)
       period  = "3600s"
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_SUM"

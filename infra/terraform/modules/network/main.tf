@@ -9,7 +9,6 @@ resource "google_compute_network" "this" {
 }
 
 resource "google_compute_subnetwork" "this" {
-  #checkov:skip=CKV_GCP_76:the subnet has no IPv6 addresses (stack_type IPV4_ONLY), so there is no IPv6 access to make private
   project                  = var.project_id
   name                     = "${var.name}-${var.region}"
   region                   = var.region

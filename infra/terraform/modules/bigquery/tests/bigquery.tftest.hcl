@@ -58,7 +58,7 @@ run "views_are_standard_sql_over_this_dataset" {
   }
 
   assert {
-    condition     = alltrue([for v in google_bigquery_table.view : !v.view[0].use_legacy_sql && strcontains(v.view[0].query, "`test-project.fakeout.") && !strcontains(v.view[0].query, "$${")])
+    condition     = alltrue([for v in google_bigquery_table.view : !v.view[0].use_legacy_sql && strcontains(v.view[0].query, "`test-project.fakeout.") && !strcontains(v.view[0].query, "{dataset}")])
     error_message = "views must be rendered for this dataset"
   }
 }

@@ -24,8 +24,8 @@ run "workers_and_submitters_have_the_least_roles" {
   }
 
   assert {
-    condition     = alltrue([for m in google_project_iam_member.submitters : m.role == "roles/dataflow.developer"])
-    error_message = "submitters start jobs; they do not administer Dataflow"
+    condition     = alltrue([for m in google_project_iam_member.submitters : m.role == google_project_iam_custom_role.submitter.name]) && alltrue([for p in google_project_iam_custom_role.submitter.permissions : startswith(p, "dataflow.")])
+    error_message = "submitters start jobs; they hold no right outside Dataflow at the project's level"
   }
 
   assert {

@@ -17,7 +17,7 @@ run "every_alert_reaches_somebody" {
 
 run "failed_runs_alert_at_once" {
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.failed_run.conditions[0].condition_threshold[0].filter, "metric.labels.status=\"failed\"")
+    condition     = strcontains(google_monitoring_alert_policy.failed_run.conditions[0].condition_threshold[0].filter, format("metric.labels.status=%q", "failed"))
     error_message = "the alert must look at failed runs"
   }
 
@@ -46,7 +46,7 @@ run "a_missing_night_is_noticed" {
 
 run "metrics_read_the_fields_that_jobs_log" {
   assert {
-    condition     = strcontains(google_logging_metric.runs.filter, "jsonPayload.event=(\"run_finished\" OR \"rayjob_finished\")") && strcontains(google_logging_metric.runs.filter, "namespace_name=\"fakeout\"")
+    condition     = strcontains(google_logging_metric.runs.filter, format("jsonPayload.event=(%q OR %q)", "run_finished", "rayjob_finished")) && strcontains(google_logging_metric.runs.filter, format("namespace_name=%q", "fakeout"))
     error_message = "runs are counted by their last log line, in this namespace only"
   }
 
