@@ -7,6 +7,7 @@ files of a table in one transaction (compaction, catalog snapshots, metrics).
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import secrets
 from collections import defaultdict
@@ -263,9 +264,9 @@ class Lake:
     def recover(self, dataset: str, live_run_id: str) -> int:
         """Finish or drop what dead runs of a dataset left behind; call first, under the lock.
 
-        A committed replacement is rolled forward. A staged shard is adopted if its publishing had
-        begun, or if none of its rows is published; else it is dropped (a twin, written late by a
-        worker whose run was taken over). Files without a marker are deleted.
+        A committed replacement is rolled forward. A staged shard none of whose rows is published
+        is adopted; one whose publishing had begun is finished; any other is dropped (a twin,
+        written late by a worker whose run was taken over). Files without a marker are deleted.
 
         Args:
             dataset: the dataset.
@@ -295,8 +296,9 @@ class Lake:
             marker_uri = self.place(folder, info.relative_path)
             marker = staging.read_marker(marker_uri, self._retry)
             self._verify(dataset)
-            if self._is_adoptable(marker, present, known):
-                self._finish(marker_uri, marker)
+            missing = self._missing(marker, present, known)
+            if missing:
+                self._finish(marker_uri, dataclasses.replace(marker, files=missing))
                 known.add(marker)
                 adopted += 1
             else:
@@ -307,15 +309,38 @@ class Lake:
         storage.prune(self.place(folder), keep=layout.encode_value(live_run_id))
         return adopted
 
-    def _is_adoptable(self, marker: Marker, present: set[str], known: _KnownKeys) -> bool:
-        has_begun = False
-        for file in marker.files:
-            if storage.exists(self.place(file.final), self._retry):
-                has_begun = True
-            elif file.staged not in present:
+    def _missing(
+        self, marker: Marker, present: set[str], known: _KnownKeys
+    ) -> tuple[staging.StagedFile, ...]:
+        """Files of a dead run's shard that have to be published; none: drop the shard."""
+        placed = {
+            file.final
+            for file in marker.files
+            if storage.exists(self.place(file.final), self._retry)
+        }
+        rest = tuple(file for file in marker.files if file.final not in placed)
+        for file in rest:
+            if file.staged not in present:
                 _log.warning("shard %s lost its file %s: dropped", marker.shard, file.final)
-                return False
-        return has_begun or not known.has_any(marker)
+                return ()
+        if not placed:
+            return () if known.has_any(marker) else rest
+        # Publishing had begun. Or it had ended, some files were compacted away since, and this is
+        # a twin that was staged late: ask of each file whether its rows are there.
+        return tuple(file for file in rest if not self._has_rows_of(file))
+
+    def _has_rows_of(self, file: staging.StagedFile) -> bool:
+        """Whether rows with the keys of a staged file are published already."""
+        spec = layout.spec_of(file.table)
+        values = layout.partition_of(file.final)
+        inside = [name for name in spec.key if name not in values]
+        filesystem, path = storage.filesystem(self.place(file.staged))
+        staged = pads.dataset(path, filesystem=filesystem, format="parquet").to_table(inside)
+        for name, value in values.items():
+            staged = staged.append_column(name, pa.array([value] * staged.num_rows, pa.string()))
+        videos = pads.field("video_id").isin(staged["video_id"].unique())
+        rows = self.read(file.table, list(spec.key), videos, **values)
+        return not set(layout.row_keys(spec, rows)).isdisjoint(layout.row_keys(spec, staged))
 
     def replace(
         self,

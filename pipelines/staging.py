@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fakeout_core.schemas import TableSpec
 from pipelines import layout, storage
 from pipelines.retry import RetryPolicy
 
@@ -126,47 +127,52 @@ def stage_shard(
     policy: RetryPolicy,
 ) -> str:
     """Write a shard's files, then its marker; see ``Lake.stage``."""
-    token = secrets.token_hex(4)
-    folder = staging_folder(dataset, run_id)
-    pending: list[tuple[StagedFile, pa.Buffer]] = []
-    keys: dict[str, list[str]] = {}
-    reasons: Counter[str] = Counter()
     unknown = set(shard) - set(layout.PUBLISH_ORDER)
     if unknown:
         raise ValueError(f"no such tables: {sorted(unknown)}")
+    parts: list[tuple[TableSpec, dict[str, str], pa.Table]] = []
+    keys: dict[str, list[str]] = {}
+    reasons: Counter[str] = Counter()
     keyed = set(layout.KEYED_TABLES) & set(shard) or set(shard)
-    for table_name in layout.PUBLISH_ORDER:
-        rows = shard.get(table_name)
+    for table in layout.PUBLISH_ORDER:
+        rows = shard.get(table)
         if rows is None or rows.num_rows == 0:
             continue
-        spec = layout.spec_of(table_name)
+        spec = layout.spec_of(table)
         rows = layout.conform(spec, rows)
-        for values, part in layout.split_by_partition(spec, rows):
-            part_keys = layout.row_keys(spec, part)
-            if len(set(part_keys)) != len(part_keys):
-                twice = [key for key, n in Counter(part_keys).items() if n > 1]
-                first = part.slice(part_keys.index(twice[0]), 1).select(list(spec.key)).to_pylist()
-                raise ValueError(f"{len(twice)} keys of {table_name} occur twice, e.g. {first[0]}")
-            name = f"{layout.digest_of_keys(part_keys)}-{run_id}.parquet"
-            final = f"{layout.partition_path(spec, values)}/{name}"
-            staged = f"{folder}/{token}-{len(pending)}-{name}"
-            provenance_here = {"run_id": run_id, "dataset": dataset, **provenance}
-            data = layout.encode_parquet(spec, part, provenance_here)
-            pending.append((StagedFile(table_name, staged, final, part.num_rows), data))
-            if table_name in keyed:
-                keys.setdefault(table_name, []).extend(part_keys)
-        if table_name in layout.KEYED_TABLES:
+        part_keys = layout.row_keys(spec, rows)
+        _require_unique(spec, rows, part_keys)
+        if table in keyed:
+            keys[table] = part_keys
+        if table in layout.KEYED_TABLES:
             # Of clips and scores in one shard, the later one tells how the video ended.
             reasons = Counter(reason or "ok" for reason in rows["reason"].to_pylist())
-    if not pending:
+        parts += [(spec, *part) for part in layout.split_by_partition(spec, rows)]
+    if not parts:
         raise ValueError("a shard without rows; stages give one row for every video")
+    # Every file is named after the whole shard: what bears its name was published from it.
     name = layout.digest_of_keys([key for part in keys.values() for key in part])
-    marker = Marker(dataset, run_id, name, tuple(file for file, _ in pending), keys, dict(reasons))
-    for file, data in pending:
-        storage.write_bytes(storage.join(root, file.staged), memoryview(data), policy)
+    folder, token = staging_folder(dataset, run_id), secrets.token_hex(4)
+    facts = {"run_id": run_id, "dataset": dataset, **provenance}
+    files: list[StagedFile] = []
+    for number, (spec, values, rows) in enumerate(parts):
+        final = f"{layout.partition_path(spec, values)}/{name}-{run_id}.parquet"
+        staged = f"{folder}/{name}-{token}-{number}.parquet"
+        data = layout.encode_parquet(spec, rows, facts)
+        storage.write_bytes(storage.join(root, staged), memoryview(data), policy)
+        files.append(StagedFile(spec.name, staged, final, rows.num_rows))
     uri = storage.join(root, folder, f"{name}.json")
+    marker = Marker(dataset, run_id, name, tuple(files), keys, dict(reasons))
     storage.write_bytes(uri, marker.to_json(), policy)
     return uri
+
+
+def _require_unique(spec: TableSpec, rows: pa.Table, keys: list[str]) -> None:
+    if len(set(keys)) == len(keys):
+        return
+    twice = [key for key, n in Counter(keys).items() if n > 1]
+    first = rows.slice(keys.index(twice[0]), 1).select(list(spec.key)).to_pylist()[0]
+    raise ValueError(f"{len(twice)} keys of {spec.name} occur twice in a shard, e.g. {first}")
 
 
 def read_marker(uri: str, policy: RetryPolicy) -> Marker:

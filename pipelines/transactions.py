@@ -166,13 +166,17 @@ def roll_forward(root: str, dataset: str, policy: RetryPolicy) -> int:
 
 def _sweep(root: str, dataset: str, policy: RetryPolicy) -> None:
     listed = list_folder(storage.join(root, FOLDER), policy)
-    recorded = {info.relative_path.rpartition(".")[0] for info in listed}
+    names = {info.relative_path for info in listed}
+    recorded = {name.rpartition(".")[0] for name in names if "/" not in name}
     old = datetime.now(UTC) - KEEP_DONE
     for info in listed:
         first, _, rest = info.relative_path.partition("/")
-        if info.updated > old:
+        stem, _, kind = first.rpartition(".")
+        if not rest and kind == "json" and f"{stem}.done" in names:
+            storage.delete(info.uri, policy)  # died between marking it done and deleting it
+        elif info.updated > old:
             continue
-        if not rest and first.endswith(".done"):
+        elif not rest and kind == "done" and f"{stem}.json" not in names:
             storage.delete(info.uri, policy)
         elif rest and first not in recorded and partition_of(rest).get("dataset") == dataset:
             storage.delete(info.uri, policy)  # staged, and its writer died before the record
