@@ -217,7 +217,7 @@ class Detector:
         Raises:
             MediaError: it has no track, or a frame will not decode.
         """
-        return self.score_tracks(clip, [_decode(track.frames) for track in clip.tracks])
+        return self.score_tracks(clip, [decode_frames(track.frames) for track in clip.tracks])
 
     def score_video(self, path: str, crop_config: CropConfig | None = None) -> ClipScore:
         """Crop and score one video file, in this process.
@@ -308,8 +308,18 @@ def _check(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]
         raise ValueError(f"{name}: wanted {wanted}, found {found}")
 
 
-def _decode(frames: Sequence[bytes]) -> np.ndarray:
-    """Decode JPEG frames to uint8 RGB [n, 224, 224, 3]."""
+def decode_frames(frames: Sequence[bytes]) -> np.ndarray:
+    """Decode a track's stored frames.
+
+    Args:
+        frames: JPEG bytes.
+
+    Returns:
+        uint8 RGB [n, 224, 224, 3].
+
+    Raises:
+        MediaError: ``internal``, a frame does not decode to that shape.
+    """
     images = np.empty((len(frames), *WINDOW_SHAPE[1:]), np.uint8)
     for index, data in enumerate(frames):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)

@@ -46,6 +46,8 @@ def connect(address: str | None = None) -> ClusterSize:
         ConfigError: there is no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # The core worker reports every pool whose actors have arguments as an error.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     target = address or os.environ.get("RAY_ADDRESS") or None
     if not ray.is_initialized():
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
@@ -71,7 +73,7 @@ def quiet_ray_data() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 def _machine_cpus() -> int:

@@ -27,6 +27,7 @@ from fakeout_core.errors import TRANSIENT, MediaError, Reason, StorageError
 from fakeout_core.ids import content_version, crop_fingerprint
 from fakeout_core.media.isolate import Child, ChildLimits
 from fakeout_core.schemas import CLIPS, QUARANTINE
+from pipelines import telemetry
 from pipelines.board import ask, tell
 from pipelines.config import CropStageConfig
 from pipelines.lake import Lake
@@ -61,6 +62,7 @@ class CropWorker:
     """Ray actor: crops one video at a time in a child process it owns."""
 
     def __init__(self, task: CropTask, board: Any = None) -> None:
+        telemetry.log_json(run_id=task.run_id, dataset=task.dataset, stage="crop")
         self._task = task
         self._board = board
         self._child = Child(
@@ -107,6 +109,8 @@ class CropWorker:
         row |= {"crop_s": time.monotonic() - start, "cropped_at": datetime.now(UTC)}
         outcome = row.get("reason") or "ok"
         tell(self._board, "done", "crop", key, outcome, n_windows, row["crop_s"])
+        message = row.get("message") or ""
+        telemetry.video_done("crop", outcome, row["crop_s"], n_windows, row["video_id"], message)
         return row
 
     def _with_retries(self, owed: Mapping[str, Any]) -> tuple[Clip, str]:

@@ -24,19 +24,32 @@ from pipelines.board import start_board
 from pipelines.checkpoints import local_checkpoint
 from pipelines.cluster import ClusterSize, actor_options, connect, pool_size
 from pipelines.config import RunConfig
-from pipelines.crop import CropTask, crop_dataset, cropped
+from pipelines.crop import CROP_TARGET, CropTask, crop_dataset, cropped
 from pipelines.lake import Lake
 from pipelines.lock import DatasetLock
 from pipelines.manifest import write_manifest
 from pipelines.owed import owed_crops, owed_fused, owed_scores
 from pipelines.quarantine import quarantine_share
-from pipelines.score import ScoreTask, load_clips, score_dataset
+from pipelines.score import DETECTOR_TARGET, ScoreTask, load_clips, score_dataset
 from pipelines.watch import watched
 
 STAGES = ("catalog", "crop", "score", "metrics")
 
 MAX_BLOCKS = 10_000
 """Blocks of owed rows in the driver's hands; above it a block holds several videos."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The two pieces of work, as ``module:name``, that Ray workers import.
+
+    Attributes:
+        crop: function of (path, crop settings) that returns a clip; runs in the child.
+        detector: class with the interface of ``fakeout_core.detector.Detector``.
+    """
+
+    crop: str = CROP_TARGET
+    detector: str = DETECTOR_TARGET
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,7 @@ class RunRequest:
         address: Ray cluster; None starts a local one.
         stages: which stages run.
         config: everything else.
+        parts: what crops and what scores; only tests and benchmarks give others.
     """
 
     lake_uri: str
@@ -64,6 +78,7 @@ class RunRequest:
     address: str | None = None
     stages: tuple[str, ...] = STAGES
     config: RunConfig = field(default_factory=RunConfig)
+    parts: Parts = field(default_factory=Parts)
 
 
 @dataclass(frozen=True)
@@ -329,7 +344,12 @@ class _Run:
     def _crop_task(self) -> CropTask:
         request, config = self._request, self._config
         return CropTask(
-            request.lake_uri, request.dataset, self._run_id, config.crop, config.crop_stage
+            lake_uri=request.lake_uri,
+            dataset=request.dataset,
+            run_id=self._run_id,
+            crop=config.crop,
+            stage=config.crop_stage,
+            target=request.parts.crop,
         )
 
     def _score_task(self) -> ScoreTask:
@@ -345,11 +365,12 @@ class _Run:
             model_key=self._model_key,
             stage=config.score_stage,
             gpu_share=config.score_stage.placement.gpus,
+            target=request.parts.detector,
         )
 
     def _record(self, report: RunReport) -> None:
         write_manifest(self._lake, self._request, report, self._files)
-        telemetry.run_finished(report)
+        telemetry.run_finished(report, self._request.dataset)
 
 
 def _as_dataset(owed: pa.Table) -> Any:

@@ -10,10 +10,11 @@ aggregation) and exactly-once simple. A failed clip passes through and becomes a
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,19 +24,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fakeout_core.clip import Clip
 from fakeout_core.clip_rows import row_to_clip
-from fakeout_core.detector import IMAGE_SHAPE, ClipScore, Detector
+from fakeout_core.detector import ClipScore, Detector
 from fakeout_core.detector import decode_frames as decode_images
 from fakeout_core.errors import MediaError
 from fakeout_core.model.config import Modality, ModelConfig, Variant
+from fakeout_core.model.trees import WINDOW_SHAPE
 from fakeout_core.schemas import SCORES, WINDOWS
+from pipelines import telemetry
 from pipelines.board import tell
 from pipelines.checkpoints import local_checkpoint
 from pipelines.config import ScoreStageConfig
 from pipelines.crop import CLIP_SCHEMA, quarantine_rows
 from pipelines.lake import Lake
 from pipelines.storage import filesystem
+
+IMAGE_SHAPE = WINDOW_SHAPE[1:]
+DETECTOR_TARGET = "fakeout_core.detector:Detector"
 
 _FAILED_HERE = pa.field("failed_here", pa.bool_())
 
@@ -69,6 +74,7 @@ class ScoreTask:
         model_key: the model fingerprint, value of the ``model`` partition.
         stage: how the stage works.
         gpu_share: share of a device one worker may fill; 0 on CPU.
+        target: ``module:class`` of the detector.
     """
 
     lake_uri: str
@@ -81,6 +87,7 @@ class ScoreTask:
     model_key: str
     stage: ScoreStageConfig
     gpu_share: float = 0.0
+    target: str = DETECTOR_TARGET
 
 
 def load_clips(owed: pa.Table) -> pa.Table:
@@ -141,8 +148,9 @@ def decode_frames(clips: pa.Table) -> pa.Table:
         row |= {"pixels": None, "failed_here": False}
         if row["status"] == "ok":
             try:
-                images = [decode_images(track["frames"]) for track in row["tracks"]]
-                row["pixels"] = [one.tobytes() for one in images]
+                row["pixels"] = [
+                    decode_images(track["frames"]).tobytes() for track in row["tracks"]
+                ]
             except MediaError as error:
                 row |= {"status": "failed", "reason": error.reason.value, "message": error.detail}
                 row["failed_here"] = True
@@ -160,8 +168,11 @@ class ScoreWorker:
         if task.gpu_share > 0:
             # JAX takes three quarters of a device at once unless told its share beforehand.
             os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{0.9 * min(task.gpu_share, 1.0):.2f}"
+        telemetry.log_json(run_id=task.run_id, dataset=task.dataset, stage="score")
         with local_checkpoint(task.checkpoint) as path:
-            self._detector = Detector.load(
+            module, _, name = task.target.partition(":")
+            detector = getattr(importlib.import_module(module), name)
+            self._detector: Detector = detector.load(
                 path, variant=task.variant, modality=task.modality, config=task.model
             )
         if self._detector.fingerprint != task.model_key:
@@ -174,43 +185,23 @@ class ScoreWorker:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Score every video of a batch; as many rows come out as went in."""
-        start = time.monotonic()
-        rows = batch.to_pylist()
-        results = self._results([row for row in rows if row["status"] == "ok"])
-        out = []
-        for row in rows:
-            scored = score_base(row, self._task.model_key, self._task.run_id)
-            scored |= {"weights": self._detector.weights, "aggregation": self._detector.aggregation}
-            if row["status"] == "ok":
-                scored |= _outcome(scored, next(results))
-            out.append(scored)
-        seconds = (time.monotonic() - start) / max(1, len(rows))
-        for row in out:
-            key, outcome = f"{row['split']}/{row['video_id']}", row["reason"] or "ok"
-            tell(self._board, "done", "score", key, outcome, row["n_windows"], seconds)
-        return pa.Table.from_pylist(out, schema=SCORED_SCHEMA)
+        rows = [self._score(row) for row in batch.to_pylist()]
+        return pa.Table.from_pylist(rows, schema=SCORED_SCHEMA)
 
-    def _results(self, rows: list[dict[str, Any]]) -> Iterator[ClipScore]:
-        """Score several videos' windows together, so that a device's batches are full."""
-        clips: list[Clip] = [row_to_clip(row) for row in rows]
-        inputs = [
-            self._detector.inputs_of(
-                clip,
-                [np.frombuffer(one, np.uint8).reshape(-1, *IMAGE_SHAPE) for one in row["pixels"]],
-            )
-            for clip, row in zip(clips, rows, strict=True)
-        ]
-        if not inputs:
-            return
-        mels = [one.log_mel for one in inputs if one.log_mel is not None]
-        logits = self._detector.score_windows(
-            np.concatenate([one.frames for one in inputs]), np.concatenate(mels) if mels else None
-        )
-        first = 0
-        for clip, one in zip(clips, inputs, strict=True):
-            last = first + len(one.frames)
-            yield self._detector.result_of(clip, logits[first:last])
-            first = last
+    def _score(self, clip_row: dict[str, Any]) -> dict[str, Any]:
+        start = time.monotonic()
+        row = score_base(clip_row, self._task.model_key, self._task.run_id)
+        row |= {"weights": self._detector.weights, "aggregation": self._detector.aggregation}
+        if clip_row["status"] == "ok":
+            pixels = [
+                np.frombuffer(one, np.uint8).reshape(-1, *IMAGE_SHAPE) for one in clip_row["pixels"]
+            ]
+            row |= _outcome(row, self._detector.score_tracks(row_to_clip(clip_row), pixels))
+        seconds = time.monotonic() - start
+        key, outcome = f"{row['split']}/{row['video_id']}", row["reason"] or "ok"
+        tell(self._board, "done", "score", key, outcome, row["n_windows"], seconds)
+        telemetry.video_done("score", outcome, seconds, row["n_windows"], row["video_id"])
+        return row
 
 
 def _outcome(row: Mapping[str, Any], result: ClipScore) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def watched(board: Any, stages: tuple[str, ...], show: Advance) -> Iterator[None
     def poll() -> None:
         import ray
 
-        last = False
+        last, shown = False, {}
         while not last:
             last = stop.wait(PERIOD_S)
             try:
@@ -38,7 +38,9 @@ def watched(board: Any, stages: tuple[str, ...], show: Advance) -> Iterator[None
                     count = counts[stage]
                     failed = count.videos - count.reasons["ok"]
                     note = f"{count.windows} windows" + (f", {failed} failed" if failed else "")
-                    show.advance(stage, count.videos, note)
+                    if shown.get(stage) != count.videos:
+                        shown[stage] = count.videos
+                        show.advance(stage, count.videos, note)
 
     thread = threading.Thread(target=poll, daemon=True, name="progress")
     thread.start()
