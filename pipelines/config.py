@@ -100,6 +100,48 @@ class PolicyConfig:
 
 
 @dataclass(frozen=True)
+class PricesConfig:
+    """What an hour of a machine costs, for the estimates of ``fakeout plan``.
+
+    Zero means no price: the plan then tells hours and no cost. Take the figures of your region
+    and discounts.
+
+    Attributes:
+        currency: printed with the sums.
+        cpu_hour: one CPU for an hour, memory included.
+        gpu_hour: one GPU for an hour, with its share of the host.
+    """
+
+    currency: str = "USD"
+    cpu_hour: float = 0.0
+    gpu_hour: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.cpu_hour < 0 or self.gpu_hour < 0:
+            raise ValueError("prices cannot be negative")
+
+
+@dataclass(frozen=True)
+class ThroughputConfig:
+    """Speeds that the plan assumes until the lake's own run manifests tell better.
+
+    The CPU figures come from the demonstration corpus on one Zen 4 core (benchmarks/RESULTS.md,
+    rescan); there is no GPU figure to give, so without one GPU-hours are left out.
+
+    Attributes:
+        crop_cpu_s_per_video_s: CPU seconds to crop one second of video.
+        score_cpu_s_per_window: CPU seconds to score one window.
+        score_gpu_s_per_window: GPU seconds to score one window; null if not known.
+        windows_per_video: windows of one video; null takes the crop's number of windows.
+    """
+
+    crop_cpu_s_per_video_s: float = 1.0
+    score_cpu_s_per_window: float = 1.0
+    score_gpu_s_per_window: float | None = None
+    windows_per_video: float | None = None
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run, resolved.
 
@@ -112,6 +154,8 @@ class RunConfig:
         score_stage: workers of the score stage.
         policy: retries, thresholds and the lock.
         fused: score without keeping clips; rescoring then decodes again.
+        prices: what the plan's hours cost.
+        throughput: speeds that the plan assumes before the first run.
     """
 
     variant: Variant = "x1"
@@ -122,3 +166,5 @@ class RunConfig:
     score_stage: ScoreStageConfig = field(default_factory=ScoreStageConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     fused: bool = False
+    prices: PricesConfig = field(default_factory=PricesConfig)
+    throughput: ThroughputConfig = field(default_factory=ThroughputConfig)

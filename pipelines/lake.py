@@ -110,14 +110,17 @@ class Lake:
 
         The list of files is taken now: hold the dataset's lock while scanning, or use ``read``.
         """
+        return self._scannable(table, self._current(table, partitions))
+
+    def _scannable(self, table: str, paths: Mapping[str, str]) -> pads.Dataset:
+        """A dataset over files, given as final path → path to read now."""
         spec = layout.spec_of(table)
-        found = self._current(table, partitions)
-        if not found:
+        if not paths:
             return pads.dataset(spec.full_schema.empty_table())
         filesystem, root = storage.filesystem(self.uri)
         parquet = pads.ParquetFileFormat()
         fragments = []
-        for final, path in sorted(found.items()):
+        for final, path in sorted(paths.items()):
             expression = None
             for key, value in layout.partition_of(final).items():
                 here = pads.field(key) == pa.scalar(value, pa.string())
@@ -126,6 +129,11 @@ class Lake:
                 parquet.make_fragment(f"{root}/{path}", filesystem, partition_expression=expression)
             )
         return pads.FileSystemDataset(fragments, spec.full_schema, parquet, filesystem)
+
+    def read_files(self, table: str, files: Iterable[str]) -> pa.Table:
+        """All rows of some files of a table, as ``files`` named them. Hold the lock."""
+        found = self._scannable(table, {path: path for path in files})
+        return retrying(found.to_table, f"read files of {table}", self._retry)
 
     def read(
         self,
@@ -195,6 +203,10 @@ class Lake:
             self._fences.pop(dataset, None)
         else:
             self._fences[dataset] = fence
+
+    def is_guarded(self, dataset: str) -> bool:
+        """Whether a lock of this process guards the dataset through this object."""
+        return dataset in self._fences
 
     def _verify(self, dataset: str, *, is_required: bool = True) -> None:
         fence = self._fences.get(dataset)

@@ -41,8 +41,8 @@ def owed_crops(
         policy: attempts allowed for transient failures.
 
     Returns:
-        Catalog rows, partition columns included, and ``attempts`` int32: those made so far on
-        this content; the next row carries one more.
+        Catalog rows, partition columns included; ``attempts`` int32: those made so far on this
+        content, the next row carries one more; and ``why``: ``new``, ``changed`` or ``retry``.
     """
     rules = policy or PolicyConfig()
     catalog = read_catalog(lake, dataset, split)
@@ -147,14 +147,17 @@ def _identities(catalog: pa.Table) -> Iterator[tuple[str, str, datetime]]:
 def _owed(catalog: pa.Table, attempts: Mapping[str, list[Attempt]], made: Made) -> pa.Table:
     take: list[int] = []
     counts: list[int] = []
+    why: list[str] = []
     for index, (video, version, listed_at) in enumerate(_identities(catalog)):
         found = current(attempts.get(video, ()), version, listed_at)
         so_far = made(video, found)
         if so_far is not None:
             take.append(index)
             counts.append(so_far)
+            why.append("retry" if found else "changed" if video in attempts else "new")
     rows = catalog.take(pa.array(take, pa.int64()))
-    return rows.append_column("attempts", pa.array(counts, pa.int32()))
+    rows = rows.append_column("attempts", pa.array(counts, pa.int32()))
+    return rows.append_column("why", pa.array(why, pa.string()))
 
 
 def _next(
