@@ -7,7 +7,10 @@ share of videos is in quarantine.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import signal
 import sys
+from types import FrameType
 
 import click
 import typer
@@ -44,12 +47,19 @@ def build_app() -> typer.Typer:
         add_completion=False,
     )
     for name in COMMANDS:
-        importlib.import_module(f"jobs.commands.{name}").register(app)
+        if importlib.util.find_spec(f"jobs.commands.{name}"):
+            importlib.import_module(f"jobs.commands.{name}").register(app)
     return app
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    """Leave through the stack on SIGTERM, so that a run gives its lock back."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminated)
     command = typer.main.get_command(build_app())
     try:
         code = command.main(args=argv, prog_name="fakeout", standalone_mode=False)

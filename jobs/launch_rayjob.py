@@ -260,7 +260,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return launch(api, options) if options.command == "launch" else age(api, options)
     except (ApiError, ValueError) as error:
-        log("rayjob_finished", "ERROR", status="failed", message=str(error))
+        event = "rayjob_finished" if options.command == "launch" else "nightly_age_unknown"
+        log(event, "ERROR", status="failed", message=str(error))
         return 1
 
 
