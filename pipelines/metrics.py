@@ -42,6 +42,7 @@ def compute_metrics(
     run_id: str | None = None,
     config: MetricsConfig | None = None,
     beam_args: Sequence[str] = (),
+    lake: Lake | None = None,
 ) -> pa.Table:
     """Compute and store metrics. The caller holds the datasets' locks, if others may write.
 
@@ -53,6 +54,8 @@ def compute_metrics(
         run_id: of the run that computes; None makes one.
         config: settings.
         beam_args: options of a Beam runner; none runs in this process.
+        lake: the lake whose locks the caller holds, so that they are verified before results are
+            replaced; None opens it.
 
     Returns:
         The new rows of the ``metrics`` table, empty if nothing is scored.
@@ -60,7 +63,7 @@ def compute_metrics(
     Raises:
         StorageError: the lake cannot be read or written.
     """
-    lake = Lake(lake_uri)
+    lake = lake or Lake(lake_uri)
     config = config or MetricsConfig()
     run_id = run_id or new_run_id()
     everything = find_groups(lake, dataset, split)

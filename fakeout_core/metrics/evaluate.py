@@ -291,7 +291,7 @@ def _shares(people: Population, member: npt.NDArray[np.bool_]) -> Iterator[Value
     yield Value("coverage", float(np.mean(people.is_scored[member])))
     for code, name in sorted(enumerate(people.statuses), key=lambda item: item[1]):
         if name != "scored":
-            yield Value(f"share_{name}", float(np.mean(status == code)))
+            yield Value(f"share_{name}", float(np.count_nonzero(status == code) / status.size))
 
 
 def _without_shares(values: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -1,7 +1,8 @@
 """The current view: one row per catalogued video, with its newest score if it has one.
 
-Deleted videos (not in the catalog) leave it; a score of older bytes does not count; of several
-attempts on the same bytes the newest stands.
+Deleted videos (not in the catalog) leave it. A score counts if it is of the bytes that the catalog
+lists, or younger than the listing (they were replaced between listing and reading). Of several
+such rows the newest stands. Planning decides by the same rule (``pipelines.current``).
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
@@ -92,7 +93,9 @@ def current_view(catalog: pa.Table | None, scores: pa.Table) -> pa.Table:
     listed: Any = newest(catalog, ("listed_at",))
     at = pc.index_in(scores["video_id"], value_set=listed["video_id"])
     version = listed["content_version"].take(at)
-    is_current = pc.fill_null(pc.equal(scores["content_version"], version), False)
+    is_newer = pc.greater_equal(scores["scored_at"], listed["listed_at"].take(at))
+    is_current = pc.or_kleene(pc.equal(scores["content_version"], version), is_newer)
+    is_current = pc.fill_null(is_current, False)
     rows: Any = newest(scores.filter(is_current), ("scored_at", "attempts"))
     found = pc.index_in(listed["video_id"], value_set=rows["video_id"])
     scored: Any = rows.take(found)
@@ -100,8 +103,8 @@ def current_view(catalog: pa.Table | None, scores: pa.Table) -> pa.Table:
     for name in SCORE_COLUMNS:
         columns[name] = scored[name]
     columns["status"] = pc.fill_null(columns["status"], UNSCORED)
-    for name in ("video_id", "content_version"):
-        columns[name] = listed[name]
+    columns["video_id"] = listed["video_id"]
+    columns["content_version"] = pc.coalesce(scored["content_version"], listed["content_version"])
     for name in ("label", "manipulation", "source_id"):
         columns[name] = pc.coalesce(listed[name], scored[name])
     columns["duration_s"] = pc.coalesce(scored["duration_s"], listed["duration_s"])
