@@ -6,8 +6,8 @@ Nothing here imports Beam: the child process loads this module and must start qu
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, cast
 
 from fakeout_core.config import MediaLimits
 from fakeout_core.errors import MediaError, Reason
@@ -84,7 +84,7 @@ def reason_of(text: str) -> tuple[Reason, str]:
     return Reason.INTERNAL, text[:500]
 
 
-def probe_object(uri: str, limits: MediaLimits) -> Probed:
+def probe_object(uri: str, limits: MediaLimits) -> dict[str, Any]:
     """Sniff and probe one object; runs inside the child.
 
     Args:
@@ -92,24 +92,24 @@ def probe_object(uri: str, limits: MediaLimits) -> Probed:
         limits: bounds on one video.
 
     Returns:
-        What it declares, or the verdict why it is no video.
+        Fields of ``Probed``, as plain values: a child may send nothing else.
 
     Raises:
         MediaError: the object could not be read (a reason outside ``VERDICTS``).
     """
+    return asdict(_probed(uri, limits))
+
+
+def _probed(uri: str, limits: MediaLimits) -> Probed:
     from fakeout_core.media.probe import probe
     from fakeout_core.media.sniff import sniff
-    from pipelines.storage import filesystem
 
-    store, path = filesystem(uri)
     container: str | None = None
     try:
-        with store.open_input_file(path) as raw:
-            head = raw.read(HEAD_BYTES)
-            container = sniff(head)
-            raw.seek(0)
-            with io.BufferedReader(cast(Any, raw), READ_AHEAD_BYTES) as stream:
-                info = probe(cast(Any, stream), limits)
+        with _opened(uri) as stream:
+            container = sniff(stream.read(HEAD_BYTES))
+            stream.seek(0)
+            info = probe(stream, limits)
     except MediaError as error:
         if error.reason in VERDICTS:
             return Probed(error.reason.value, container)
@@ -123,8 +123,19 @@ def probe_object(uri: str, limits: MediaLimits) -> Probed:
         info.container,
         info.codec,
         info.duration_s,
-        float(info.fps) if info.fps else None,
+        float(info.fps) if info.fps is not None else None,
         info.width,
         info.height,
         info.has_audio,
     )
+
+
+def _opened(uri: str) -> BinaryIO:
+    """Open an object for reading at any place, a range at a time."""
+    from pipelines.storage import filesystem, local_path
+
+    path = local_path(uri)
+    if path is not None:
+        return open(path, "rb")
+    store, key = filesystem(uri)
+    return io.BufferedReader(cast(Any, store.open_input_file(key)), READ_AHEAD_BYTES)

@@ -18,6 +18,7 @@ from fakeout_core.config import MediaLimits
 from fakeout_core.datasets.facts import Resolver
 from fakeout_core.datasets.registry import find_spec, open_layout
 from fakeout_core.errors import MediaError, Reason, StorageError
+from fakeout_core.media.isolate import Child, ChildLimits
 from fakeout_core.schemas import QUARANTINE
 from pipelines import catalog_duplicates as duplicates
 from pipelines.catalog_listing import LISTED, Shard, Sidecar, into_tables
@@ -215,15 +216,16 @@ class ProbeObject(beam.DoFn):
 
     def __init__(self, task: CatalogTask) -> None:
         self._task = task
-        self._child: Any = None
+        self._child: Child | None = None
 
     def process(self, element: ToProbe) -> Iterator[tuple[int, tuple[int, Probed]]]:
         """Yield the shard's number, the row and what the object declares."""
         if self._child is None:
-            from fakeout_core.media.isolate import Child, ChildLimits
-
             limits = ChildLimits(
-                wall_s=self._task.probe_wall_s, memory_bytes=self._task.probe_memory_bytes
+                wall_s=self._task.probe_wall_s,
+                memory_bytes=self._task.probe_memory_bytes,
+                output_bytes=1 << 20,
+                calls_before_recycle=1_000,
             )
             self._child = Child(self._task.probe_target, limits)
         try:
@@ -232,7 +234,7 @@ class ProbeObject(beam.DoFn):
             raise UnreadableObjectError(error.reason, error.detail) from None
         except StorageError as error:
             raise UnreadableObjectError(Reason.STORAGE, str(error)) from None
-        yield element.shard, (element.row, probed)
+        yield element.shard, (element.row, Probed(**probed))
 
     def teardown(self) -> None:
         """End the child."""
