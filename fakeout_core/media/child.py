@@ -68,9 +68,9 @@ def _limit(memory_bytes: int) -> None:
     """Bound what the work may add to the address space that imports have taken."""
     with open("/proc/self/statm") as file:
         now = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + memory_bytes,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (now + memory_bytes, now + memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES,) * 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
 
 
 def _die_with_parent() -> None:

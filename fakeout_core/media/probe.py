@@ -1,60 +1,60 @@
-"""What a video declares, and when each of its frames is shown; nothing is decoded here.
-
-The packets are walked once (no decoding): their timestamps tell variable rates and edit lists
-apart, which headers do not.
-"""
+"""What a video declares about itself: read from its header, checked against the limits."""
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-import av
-import numpy as np
+from av.error import FFmpegError
 
 from fakeout_core.config import MediaLimits
 from fakeout_core.errors import MediaError, Reason
+from fakeout_core.media.bmff import Movie, Track, read_movie
+from fakeout_core.media.opening import open_container
 from fakeout_core.media.sniff import HEAD_BYTES, sniff
 
-OPTIONS = {
-    # Without these FFmpeg reads whatever a playlist or concat script names.
-    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,flv,mpeg,mpegvideo",
-    "protocol_whitelist": "file",
-}
-"""Passed to every ``av.open``."""
+_COMMON = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg")
+_OLDER = ("h263", "flv1", "vp6f", "vp6", "msmpeg4v2", "msmpeg4v3", "svq3", "cinepak", "dvvideo")
+_STUDIO = ("prores", "dnxhd", "qtrle", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "png")
+VIDEO_CODECS = frozenset(_COMMON + _OLDER + _STUDIO)
+"""Codecs we let run. FFmpeg has hundreds; each is a parser of hostile bytes."""
 
-DECORD_CONTAINERS = frozenset({"mp4", "mov", "matroska", "webm", "avi"})
-DECORD_CODECS = frozenset({"h264", "hevc", "mpeg4", "vp8", "vp9"})
+_BT601_MATRICES = frozenset({2, 4, 5, 6})
+"""Tags under which every decoder converts with BT.601: unspecified, FCC, BT.470BG, SMPTE 170M."""
 
-BT601 = frozenset({2, 5, 6})
-"""FFmpeg's colour space numbers that decoders convert with the BT.601 matrix: unspecified,
-BT.470BG and SMPTE 170M. FacePipe converts everything so."""
-
-PLANAR_8_BIT = frozenset({"yuv420p", "yuvj420p"})
+_LARGEST_FPS = 1_000
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video, as declared.
+    """What a video declares.
 
     Attributes:
         container: by magic bytes.
         codec: of the video stream.
-        pix_fmt: pixel format of the video stream.
+        pix_fmt: FFmpeg's name; empty if the header does not say.
         width: px, after rotation.
         height: px, after rotation.
-        rotation: degrees clockwise that the picture is turned for showing: 0, 90, 180 or 270.
-        fps: mean frame rate.
-        duration_s: length in seconds.
-        n_frames_declared: frames in the header, 0 if it says nothing.
-        has_audio: whether there is a sound stream.
-        is_variable_rate: whether frames are unevenly spaced.
-        has_edit_list: whether packets are hidden, or shown later than they are stored.
-        times_s: when each shown frame is shown, float64 [n], ascending, by packet; empty from a
-            probe of the header alone.
-        colour_space: FFmpeg's number of the matrix.
+        rotation: degrees clockwise that turn the decoded picture upright: 0, 90, 180 or 270.
+        fps: declared mean frame rate; None if the header does not say.
+        duration_s: declared length in seconds; None if the header does not say.
+        n_frames_declared: by the header; 0 if it does not say.
+        has_audio: whether a sound stream is declared.
+        audio_codec: of the first sound stream; empty without one.
+        is_variable_rate: the header's mean rate is not its base rate. A hint: the packet table
+            that ``open_reader`` makes decides.
+        has_edit_list: an edit hides or moves pictures; a lone shift of the start is none.
+        is_full_range: luma from 0 to 255.
+        is_bt601: the colour tag leads every decoder to the BT.601 matrix.
+        is_interlaced: the header says fields.
+        bits: per component; 0 if the header does not say.
+        has_alpha: the pixel format carries transparency, which is left out.
+        is_fragmented: MP4 in fragments.
+        start_s: when the pictures start on the container's clock, to place sound by.
     """
 
     container: str
@@ -63,173 +63,153 @@ class VideoInfo:
     width: int
     height: int
     rotation: int
-    fps: Fraction
-    duration_s: float
+    fps: Fraction | None
+    duration_s: float | None
     n_frames_declared: int
     has_audio: bool
-    is_variable_rate: bool
-    has_edit_list: bool
-    times_s: np.ndarray
-    colour_space: int
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether decord gives the frames that it should, in the colours that it should."""
-        return (
-            self.container in DECORD_CONTAINERS
-            and self.codec in DECORD_CODECS
-            and self.pix_fmt in PLANAR_8_BIT
-            and self.colour_space in BT601
-            and not self.is_variable_rate
-            and not self.has_edit_list
-            and self.rotation == 0
-            and len(self.times_s) > 0
-        )
+    audio_codec: str = ""
+    is_variable_rate: bool = False
+    has_edit_list: bool = False
+    is_full_range: bool = False
+    is_bt601: bool = True
+    is_interlaced: bool = False
+    bits: int = 8
+    has_alpha: bool = False
+    is_fragmented: bool = False
+    start_s: float = 0.0
 
 
-def probe(source: str | BinaryIO, limits: MediaLimits, *, walk: bool = True) -> VideoInfo:
-    """Look at a video without decoding it.
+def probe(source: str | BinaryIO, limits: MediaLimits | None = None) -> VideoInfo:
+    """Read a video's header. No picture is decoded beyond what the demuxer itself looks at.
 
     Args:
-        source: a local path, or a seekable binary file.
-        limits: what is refused as ``too_large``.
-        walk: whether to walk all packets; without it timestamps stay empty and the header is
-            believed.
+        source: path of a local file, or a seekable binary stream.
+        limits: bounds on one video; the defaults if None.
 
     Returns:
         What it declares.
 
     Raises:
-        MediaError: any reason that ``sniff`` gives; ``unreadable``, ``no_video``, ``unsupported``
-            or ``too_large``.
+        MediaError: a permanent reason: what ``sniff`` refuses; ``too_large`` by bytes, pixels or
+            duration; ``no_video``; ``forbidden`` for data references; ``unsupported`` for codecs,
+            mirrored or obliquely turned pictures; ``unreadable``; or ``not_found``.
     """
-    container_name = _sniffed(source, limits)
-    try:
-        with av.open(source, options=dict(OPTIONS), metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise MediaError(Reason.NO_VIDEO, "no video stream")
-            stream = container.streams.video[0]
-            _check(stream, limits)
-            times, hidden = _packets(container, stream, limits) if walk else (np.empty(0), 0)
-            return _info(container_name, container, stream, times, hidden)
-    except av.FFmpegError as error:
-        raise MediaError(Reason.UNREADABLE, f"demuxer: {_text(error)}") from None
-    except (ValueError, IndexError, OverflowError, UnicodeError) as error:
-        raise MediaError(Reason.UNREADABLE, f"header makes no sense: {error}") from None
-
-
-def _sniffed(source: str | BinaryIO, limits: MediaLimits) -> str:
+    bounds = limits or MediaLimits()
     if isinstance(source, str):
-        size = Path(source).stat().st_size
-        if size > limits.max_bytes:
-            raise MediaError(Reason.TOO_LARGE, f"{size} bytes, limit {limits.max_bytes}")
-        with Path(source).open("rb") as file:
-            return sniff(file.read(HEAD_BYTES))
-    head = source.read(HEAD_BYTES)
-    source.seek(0)
-    return sniff(head)
+        _check_file(source)
+        with Path(source).open("rb") as stream:
+            return _probe(stream, bounds)
+    return _probe(source, bounds)
 
 
-def _check(stream: av.VideoStream, limits: MediaLimits) -> None:
-    context = stream.codec_context
-    if context.width <= 0 or context.height <= 0:
-        raise MediaError(Reason.UNREADABLE, "no picture size in the header")
-    if context.width * context.height > limits.max_pixels:
-        size = f"{context.width}×{context.height}"
-        raise MediaError(Reason.TOO_LARGE, f"{size} px, limit {limits.max_pixels} in all")
-    if not context.pix_fmt:
-        raise MediaError(Reason.UNSUPPORTED, f"codec {context.name}: unknown pixel format")
-    if stream.duration and stream.time_base:
-        length_s = float(stream.duration * stream.time_base)
-        if length_s > limits.max_duration_s:
-            raise MediaError(
-                Reason.TOO_LARGE, f"{length_s:.0f} s long, limit {limits.max_duration_s:.0f} s"
-            )
-
-
-def _packets(
-    container: av.container.InputContainer, stream: av.VideoStream, limits: MediaLimits
-) -> tuple[np.ndarray, int]:
-    """Times of the shown packets in seconds, ascending, and how many are hidden."""
-    times: list[int] = []
-    hidden = 0
+def _check_file(path: str) -> None:
+    """Refuse what is no regular file: opening a pipe or a device may hang."""
     try:
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
-            if packet.is_discard:
-                hidden += 1
-            else:
-                times.append(packet.pts if packet.pts is not None else packet.dts or 0)
-            if len(times) > limits.max_frames:
-                raise MediaError(Reason.TOO_LARGE, f"more than {limits.max_frames} frames")
-    except av.FFmpegError:
-        pass  # the rest is damaged; what comes before it may still be used
-    base = float(stream.time_base or Fraction(1, 1000))
-    return np.sort(np.asarray(times, np.float64)) * base, hidden
+        mode = os.stat(path).st_mode  # noqa: PTH116  (a Path would refuse embedded NULs otherwise)
+    except FileNotFoundError:
+        raise MediaError(Reason.NOT_FOUND, "there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise MediaError(Reason.STORAGE, f"the file cannot be read: {error}") from None
+    if not stat.S_ISREG(mode):
+        raise MediaError(Reason.FORBIDDEN, f"not a regular file: {stat.filemode(mode)}")
 
 
-def _info(
-    container_name: str,
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    times: np.ndarray,
-    hidden: int,
-) -> VideoInfo:
+def _probe(stream: BinaryIO, limits: MediaLimits) -> VideoInfo:
+    size = stream.seek(0, os.SEEK_END)
+    if size > limits.max_bytes:
+        raise MediaError(Reason.TOO_LARGE, f"{size} bytes; at most {limits.max_bytes}")
+    stream.seek(0)
+    container = sniff(stream.read(HEAD_BYTES))
+    movie = Movie()
+    if container in ("mp4", "mov", "3gp"):
+        movie = read_movie(stream, size)
+        if movie.video is not None:
+            _check_pixels(movie.video.width, movie.video.height, limits)
+    with open_container(stream, container, limits.max_pixels) as opened:
+        if not opened.streams.video:
+            kinds = ", ".join(sorted({item.type for item in opened.streams})) or "nothing"
+            raise MediaError(Reason.NO_VIDEO, f"no video stream; found {kinds}")
+        try:
+            return _describe(opened, container, movie, limits)
+        except FFmpegError as error:
+            raise MediaError(Reason.UNREADABLE, f"the header makes no sense: {error}") from None
+
+
+def _describe(opened: Any, container: str, movie: Movie, limits: MediaLimits) -> VideoInfo:
+    stream: Any = opened.streams.video[0]
+    if stream.disposition & stream.disposition.__class__.attached_pic:
+        raise MediaError(Reason.NO_VIDEO, "sound with a cover picture")
     context = stream.codec_context
-    rotation = _rotation(stream)
+    codec = str(getattr(getattr(context, "codec", None), "canonical_name", "unknown"))
+    if codec not in VIDEO_CODECS:
+        raise MediaError(Reason.UNSUPPORTED, f"video codec {codec!r} is not among those we decode")
+    _check_pixels(context.width, context.height, limits)
+    track = movie.video or Track()
+    rotation = _right_angle(track)
     width, height = context.width, context.height
     if rotation in (90, 270):
         width, height = height, width
-    fps = _rate(stream, times)
-    if len(times):
-        duration_s = float(times[-1] - times[0]) + float(1 / fps)
-    elif stream.duration and stream.time_base:
-        duration_s = float(stream.duration * stream.time_base)
-    else:
-        duration_s = (container.duration or 0) / 1e6
+    duration_s = _duration_s(opened, stream)
+    if duration_s is not None and duration_s > limits.max_duration_s:
+        raise MediaError(
+            Reason.TOO_LARGE, f"{duration_s:.0f} s long; at most {limits.max_duration_s:.0f}"
+        )
+    fps, base = _positive(stream.average_rate), _positive(stream.base_rate)
+    pixels = context.format
+    names = [] if pixels is None else [component for component in pixels.components]
+    audio = opened.streams.audio
     return VideoInfo(
-        container=container_name,
-        codec=context.name,
-        pix_fmt=str(context.pix_fmt),
+        container=container,
+        codec=codec,
+        pix_fmt=context.pix_fmt or "",
         width=width,
         height=height,
         rotation=rotation,
-        fps=fps,
+        fps=fps or base,
         duration_s=duration_s,
-        n_frames_declared=max(0, stream.frames) if stream.frames < 1 << 31 else 0,
-        has_audio=bool(container.streams.audio),
-        is_variable_rate=_is_variable(times),
-        has_edit_list=hidden > 0,
-        times_s=times,
-        colour_space=int(context.colorspace or 0) or 2,
+        n_frames_declared=max(0, stream.frames),
+        has_audio=bool(audio),
+        audio_codec=str(audio[0].codec_context.name) if audio and audio[0].codec_context else "",
+        is_variable_rate=bool(fps and base and abs(fps / base - 1) > 0.03),
+        has_edit_list=_is_edited(track),
+        is_full_range=int(context.color_range or 0) == 2 or "yuvj" in (context.pix_fmt or ""),
+        is_bt601=int(context.colorspace) in _BT601_MATRICES,
+        is_interlaced=int(context.field_order or 0) > 1,
+        bits=max((component.bits for component in names), default=0),
+        has_alpha=any(component.is_alpha for component in names),
+        is_fragmented=movie.is_fragmented,
+        start_s=float((stream.start_time or 0) * (stream.time_base or 0)),
     )
 
 
-def _rate(stream: av.VideoStream, times: np.ndarray) -> Fraction:
-    declared = stream.average_rate or stream.guessed_rate or stream.base_rate
-    if declared and 0 < declared <= 1000:
-        return Fraction(declared)
-    if len(times) > 1 and times[-1] > times[0]:
-        return Fraction((len(times) - 1) / (times[-1] - times[0])).limit_denominator(1001)
-    raise MediaError(Reason.UNREADABLE, f"frame rate {declared} makes no sense")
+def _check_pixels(width: int, height: int, limits: MediaLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise MediaError(
+            Reason.TOO_LARGE, f"pictures of {width}×{height}; at most {limits.max_pixels} pixels"
+        )
 
 
-def _is_variable(times: np.ndarray) -> bool:
-    """Whether some gap is half a frame off the usual one (rounding of time bases is less)."""
-    gaps = np.diff(times)
-    return len(gaps) > 1 and bool(np.max(np.abs(gaps - np.median(gaps))) > np.median(gaps) / 2)
+def _right_angle(track: Track) -> int:
+    if track.is_mirrored:
+        raise MediaError(Reason.UNSUPPORTED, "the display matrix mirrors the picture")
+    turns = track.rotation / 90
+    if abs(turns - round(turns)) > 0.02:
+        raise MediaError(Reason.UNSUPPORTED, f"turned by {track.rotation:.1f}°, not by quarters")
+    return 90 * (round(turns) % 4)
 
 
-def _rotation(stream: av.VideoStream) -> int:
-    """Degrees clockwise, from the display matrix, to the nearest quarter turn."""
-    for side in getattr(stream, "side_data", None) or ():
-        if getattr(getattr(side, "type", None), "name", "") == "DISPLAYMATRIX":
-            matrix = np.frombuffer(bytes(side), np.int32, 4).astype(np.float64)
-            angle = np.degrees(np.arctan2(matrix[1], matrix[0]))
-            return round(angle / 90) % 4 * 90
-    return 0
+def _is_edited(track: Track) -> bool:
+    """Whether edits do more than shift the start (one edit, perhaps after an empty one)."""
+    real = [edit for edit in track.edits if edit[1] >= 0]
+    return len(real) > 1 or len(track.edits) > 2 or any(rate != 1.0 for _, _, rate in real)
 
 
-def _text(error: BaseException) -> str:
-    return str(error).split("; last error log")[0][:200]
+def _duration_s(opened: Any, stream: Any) -> float | None:
+    if stream.duration and stream.duration > 0 and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return opened.duration / 1_000_000 if opened.duration and opened.duration > 0 else None
+
+
+def _positive(rate: Fraction | None) -> Fraction | None:
+    """A rate that can be one; None for FFmpeg's 0/0, 0/1 and absurd values."""
+    return rate if rate is not None and 0 < rate <= _LARGEST_FPS else None
