@@ -12,7 +12,6 @@ import signal
 import sys
 from types import FrameType
 
-import click
 import typer
 
 from fakeout_core.errors import CheckpointError, ConfigError, FakeoutError
@@ -60,21 +59,14 @@ def _terminated(_signal: int, _frame: FrameType | None) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminated)
-    command = typer.main.get_command(build_app())
     try:
-        code = command.main(args=argv, prog_name="fakeout", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
-    except click.exceptions.ClickException as error:
-        error.show()
-        code = 2
+        build_app()(args=argv, prog_name="fakeout")  # leaves by itself; usage errors with 2
     except (ConfigError, CheckpointError) as error:
         print(f"fakeout: {error}", file=sys.stderr)
-        code = 2
+        sys.exit(2)
     except FakeoutError as error:
         print(f"fakeout: {error}", file=sys.stderr)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
