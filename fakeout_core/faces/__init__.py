@@ -1,0 +1,1 @@
+"""Faces: detection, landmarks, tracking and alignment, after the FacePipe method."""
