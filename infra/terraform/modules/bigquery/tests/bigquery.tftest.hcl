@@ -9,7 +9,7 @@ variables {
 
 run "tables_follow_the_lakes_layout" {
   assert {
-    condition     = join(",", output.tables) == "catalog,clips,metrics,quarantine,scores,windows"
+    condition     = length(setsubtract(["catalog", "clips", "metrics", "quarantine", "scores", "windows"], output.tables)) == 0
     error_message = "every table of the lake must be there"
   }
 
