@@ -119,6 +119,7 @@ def compact(
     tables: Iterable[str] | None = None,
     target_bytes: int = DEFAULT_TARGET_BYTES,
     *,
+    dataset: str | None = None,
     is_dry_run: bool = False,
     lock_ttl_s: float = 600.0,
     lock_wait_s: float = 0.0,
@@ -129,6 +130,7 @@ def compact(
         lake: the lake. Datasets whose lock it holds already are compacted under that lock.
         tables: names; None takes all.
         target_bytes: about the size of a new file.
+        dataset: only this one's files; None takes all.
         is_dry_run: only say what would be done.
         lock_ttl_s: time to live of the locks taken.
         lock_wait_s: how long to wait for a dataset that a run is working on.
@@ -143,17 +145,19 @@ def compact(
     """
     chosen = list(tables) if tables is not None else None
     groups = find_groups(lake, chosen, target_bytes)
+    if dataset is not None:
+        groups = [group for group in groups if group.dataset == dataset]
     if is_dry_run:
         return [Compaction(group) for group in groups]
     done: list[Compaction] = []
     run_id = f"compact-{new_run_id()}"
-    for dataset in sorted({group.dataset for group in groups}):
-        if not dataset or lake.is_guarded(dataset):
-            done += _compact_dataset(lake, dataset, chosen, target_bytes, run_id)
+    for owner in sorted({group.dataset for group in groups}):
+        if not owner or lake.is_guarded(owner):
+            done += _compact_dataset(lake, owner, chosen, target_bytes, run_id)
             continue
-        with DatasetLock(lake, dataset, run_id, lock_ttl_s).held(lock_wait_s):
-            lake.recover(dataset, run_id)
-            done += _compact_dataset(lake, dataset, chosen, target_bytes, run_id)
+        with DatasetLock(lake, owner, run_id, lock_ttl_s).held(lock_wait_s):
+            lake.recover(owner, run_id)
+            done += _compact_dataset(lake, owner, chosen, target_bytes, run_id)
     return done
 
 

@@ -140,7 +140,8 @@ order by dataset, split, model_a, model_b, method
 """
 _FAILURES = """
 select dataset, split, stage, reason, count(*) as n_videos, any_value(message) as example
-from failures group by dataset, split, stage, reason order by n_videos desc, dataset, split, stage, reason
+from failures group by dataset, split, stage, reason order by n_videos desc, dataset, split,
+  stage, reason
 """
 
 
