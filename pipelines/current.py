@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 
 from pipelines.lake import Lake
+from pipelines.scan import FILENAME
 
 FILE = "clip_file"
 """Column with each row's Parquet file, on request."""
@@ -66,9 +69,10 @@ def read_attempts(
     """
     moment = "cropped_at" if table == "clips" else "scored_at"
     names = ["video_id", "content_version", "attempts", "status", "reason", moment]
-    columns = [*names, *("__filename" if name == FILE else name for name in extra)]
+    others = ["crop", *extra]  # the crop is what callers filter by
+    columns = [*names, *(FILENAME if name == FILE else name for name in others)]
     rows = lake.read(table, columns=columns, filter=filter, **where)
-    rows = rows.rename_columns([*names, *extra])
+    rows = rows.rename_columns([*names, *others])
     by_video: dict[str, list[Attempt]] = {}
     lists = [rows[name].to_pylist() for name in names]
     for index, (video, version, count, status, reason, at) in enumerate(zip(*lists, strict=True)):
@@ -95,3 +99,62 @@ def read_catalog(
 ) -> pa.Table:
     """Catalog rows of a dataset and split, partition columns included."""
     return lake.read("catalog", columns=columns, dataset=dataset, split=split)
+
+
+Attempts = dict[str, list[Attempt]]
+"""video_id → its rows."""
+
+
+class View:
+    """The tables of one dataset, split and crop (and model) at one moment; read once, on demand.
+
+    Args:
+        lake: the lake.
+        dataset: its name.
+        split: its split.
+        crop: crop fingerprint.
+        model: model fingerprint; empty if scores do not matter.
+    """
+
+    def __init__(self, lake: Lake, dataset: str, split: str, crop: str, model: str = "") -> None:
+        self.lake, self.dataset, self.split = lake, dataset, split
+        self.crop, self.model = crop, model
+        self._where = {"dataset": dataset, "split": split}
+
+    @cached_property
+    def catalog(self) -> pa.Table:
+        """Catalog rows, partition columns included."""
+        return read_catalog(self.lake, self.dataset, self.split)
+
+    @cached_property
+    def _clips(self) -> tuple[pa.Table, Attempts]:
+        where = {**self._where, "crop": self.crop}
+        return read_attempts(self.lake, "clips", where, [FILE, "duration_s"])
+
+    @property
+    def clip_rows(self) -> pa.Table:
+        """Rows of ``clips``, without what is in the clips; ``Attempt.row`` points here."""
+        return self._clips[0]
+
+    @property
+    def clips(self) -> Attempts:
+        """Attempts at the crop stage."""
+        return self._clips[1]
+
+    @cached_property
+    def scores(self) -> Attempts:
+        """Attempts of the model at clips of this crop."""
+        where = {**self._where, "model": self.model}
+        only = pads.field("crop") == self.crop
+        return read_attempts(self.lake, "scores", where, filter=only)[1]
+
+    @cached_property
+    def failed_scores(self) -> Attempts:
+        """Failed attempts of any model at clips of this crop."""
+        only = (pads.field("crop") == self.crop) & (pads.field("status") == "failed")
+        return read_attempts(self.lake, "scores", self._where, filter=only)[1]
+
+    def deleted(self) -> int:
+        """Videos that have clips or scores here and left the catalog."""
+        listed = set(self.catalog["video_id"].to_pylist())
+        return len((self.clips.keys() | self.scores.keys()) - listed)

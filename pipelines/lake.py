@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from fakeout_core.errors import LockedError, StorageError
-from pipelines import layout, staging, storage, transactions
+from pipelines import layout, scan, staging, storage, transactions
 from pipelines.objects import ObjectInfo
 from pipelines.retry import DEFAULT, RetryPolicy, retrying
 from pipelines.staging import Marker, PublishedShard
@@ -110,30 +110,26 @@ class Lake:
 
         The list of files is taken now: hold the dataset's lock while scanning, or use ``read``.
         """
-        return self._scannable(table, self._current(table, partitions))
-
-    def _scannable(self, table: str, paths: Mapping[str, str]) -> pads.Dataset:
-        """A dataset over files, given as final path → path to read now."""
         spec = layout.spec_of(table)
-        if not paths:
+        found = self._current(table, partitions)
+        if not found:
             return pads.dataset(spec.full_schema.empty_table())
         filesystem, root = storage.filesystem(self.uri)
-        parquet = pads.ParquetFileFormat()
-        fragments = []
-        for final, path in sorted(paths.items()):
-            expression = None
-            for key, value in layout.partition_of(final).items():
-                here = pads.field(key) == pa.scalar(value, pa.string())
-                expression = here if expression is None else expression & here
-            fragments.append(
-                parquet.make_fragment(f"{root}/{path}", filesystem, partition_expression=expression)
-            )
-        return pads.FileSystemDataset(fragments, spec.full_schema, parquet, filesystem)
+        fragments = [
+            scan.fragment_of(filesystem, root, final, path) for final, path in sorted(found.items())
+        ]
+        return pads.FileSystemDataset(
+            fragments, spec.full_schema, pads.ParquetFileFormat(), filesystem
+        )
 
-    def read_files(self, table: str, files: Iterable[str]) -> pa.Table:
+    def read_files(
+        self, table: str, files: Iterable[str], columns: Sequence[str] | None = None
+    ) -> pa.Table:
         """All rows of some files of a table, as ``files`` named them. Hold the lock."""
-        found = self._scannable(table, {path: path for path in files})
-        return retrying(found.to_table, f"read files of {table}", self._retry)
+        filesystem, root = storage.filesystem(self.uri)
+        paths = {path: path for path in files}
+        read = partial(scan.read_files, filesystem, root, layout.spec_of(table), paths, columns)
+        return retrying(read, f"read files of {table}", self._retry)
 
     def read(
         self,
@@ -156,12 +152,13 @@ class Lake:
         Raises:
             StorageError: the store does not answer, or files keep disappearing.
         """
-        wanted = None if columns is None else list(columns)
+        spec = layout.spec_of(table)
+        filesystem, root = storage.filesystem(self.uri)
         for attempt in range(1, _READ_TRIES + 1):
-            found = self.dataset(table, **partitions)
+            found = self._current(table, partitions)
+            read = partial(scan.read_files, filesystem, root, spec, found, columns, filter)
             try:
-                scan = partial(found.to_table, columns=wanted, filter=filter)
-                return retrying(scan, f"read {table}", self._retry)
+                return retrying(read, f"read {table}", self._retry)
             except FileNotFoundError:
                 # Compacted between listing and reading: list again.
                 if attempt == _READ_TRIES:

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-import pyarrow.compute as pc
-
 from fakeout_core.errors import FakeoutError
 from fakeout_core.ids import digest
 from pipelines import layout, storage, transactions
@@ -77,7 +75,8 @@ def write_manifest(
     run_id = report.run_id
     named = {key: value for key, value in dataclasses.asdict(request).items() if key != "config"}
     config = dataclasses.asdict(request.config)
-    fresh = throughput or measured(lake, request.dataset, request.split, run_id, report)
+    published = sorted(files)
+    fresh = throughput or measured(lake, published, report.timings_s)
     record = {
         "run_id": run_id,
         "finished_at": datetime.now(UTC).isoformat(),
@@ -88,7 +87,7 @@ def write_manifest(
         "versions": versions(),
         "report": dataclasses.asdict(report),
         "throughput": {stage: dataclasses.asdict(speed) for stage, speed in fresh.items()},
-        "files": sorted(files),
+        "files": published,
     }
     uri = lake.place(FOLDER, f"{layout.encode_value(run_id)}.json")
     data = json.dumps(record, indent=1, sort_keys=True, default=str, ensure_ascii=False).encode()
@@ -111,28 +110,36 @@ def read_manifests(lake: Lake, last: int = 20) -> list[dict[str, Any]]:
 
 
 def measured(
-    lake: Lake, dataset: str, split: str, run_id: str, report: Any
+    lake: Lake, files: Iterable[str], timings_s: Mapping[str, float]
 ) -> dict[str, Throughput]:
     """Throughput of a run, from the rows it wrote and the time its score stage took.
 
-    The crop stage's work is the sum of its rows' ``crop_s``. The score stage's is its wall clock:
-    with several workers an upper bound of nothing and a lower bound of the work, so callers that
-    know better (the board's sums) pass their own.
+    The crop stage's work is the sum of its rows' ``crop_s``. The score stage's is its wall clock,
+    right for one worker and too little for several: callers that know the sum over workers pass
+    their own figures to ``write_manifest``.
+
+    Args:
+        lake: the lake.
+        files: what the run published; read under its lock.
+        timings_s: stage → wall clock.
+
+    Returns:
+        Stage → speed.
     """
     found: dict[str, Throughput] = {}
-    where = {"dataset": dataset, "split": split}
-    if getattr(report, "cropped", 0):
-        mine = pc.field("run_id") == run_id
-        rows = lake.read("clips", ["duration_s", "crop_s"], mine, **where, crop=report.crop_key)
+    mine = list(files)
+    clips = [path for path in mine if path.startswith("clips/")]
+    if clips:
+        rows = lake.read_files("clips", clips, ["duration_s", "crop_s"])
         found["crop"] = Throughput(rows.num_rows, _sum(rows["duration_s"]), _sum(rows["crop_s"]), 0)
-    if getattr(report, "scored", 0):
-        mine = pc.field("run_id") == run_id
-        rows = lake.read(
-            "scores", ["duration_s", "n_windows"], mine, **where, model=report.model_key
-        )
-        seconds = float(report.timings_s.get("score", 0.0))
+    scores = [path for path in mine if path.startswith("scores/")]
+    if scores:
+        rows = lake.read_files("scores", scores, ["duration_s", "n_windows"])
         found["score"] = Throughput(
-            rows.num_rows, _sum(rows["duration_s"]), seconds, int(_sum(rows["n_windows"]))
+            rows.num_rows,
+            _sum(rows["duration_s"]),
+            float(timings_s.get("score", 0.0)),
+            int(_sum(rows["n_windows"])),
         )
     return found
 

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from fakeout_core.errors import TRANSIENT
 from pipelines.config import PolicyConfig
-from pipelines.current import FILE, Attempt, current, read_attempts, read_catalog
+from pipelines.current import FILE, Attempt, View, current
 from pipelines.lake import Lake
 from pipelines.requests import Failure, requested_retries
 
@@ -44,22 +43,21 @@ def owed_crops(
         Catalog rows, partition columns included; ``attempts`` int32: those made so far on this
         content, the next row carries one more; and ``why``: ``new``, ``changed`` or ``retry``.
     """
-    rules = policy or PolicyConfig()
-    catalog = read_catalog(lake, dataset, split)
-    where = {"dataset": dataset, "split": split}
-    _, clips = read_attempts(lake, "clips", {**where, "crop": crop})
-    failed_here = (pads.field("crop") == crop) & (pads.field("status") == "failed")
-    _, unscored = read_attempts(lake, "scores", where, filter=failed_here)
-    asked = requested_retries(lake, dataset, split)
+    return crops_owed(View(lake, dataset, split, crop), policy or PolicyConfig())
+
+
+def crops_owed(view: View, policy: PolicyConfig) -> pa.Table:
+    """``owed_crops`` on tables that may have been read already."""
+    asked = requested_retries(view.lake, view.dataset, view.split)
 
     def made(video: str, found: Attempt | None) -> int | None:
         if found is not None and found.is_ok:
-            for score in unscored.get(video, ()):
+            for score in view.failed_scores.get(video, ()):
                 if (score.version, score.attempts) == (found.version, found.attempts):
-                    return _next(video, score, rules, asked)
-        return _next(video, found, rules, asked)
+                    return _next(video, score, policy, asked)
+        return _next(video, found, policy, asked)
 
-    return _owed(catalog, clips, made)
+    return _owed(view.catalog, view.clips, made)
 
 
 def owed_fused(
@@ -83,12 +81,13 @@ def owed_fused(
     Returns:
         As ``owed_crops``.
     """
-    rules = policy or PolicyConfig()
-    catalog = read_catalog(lake, dataset, split)
-    where = {"dataset": dataset, "split": split, "model": model}
-    _, scores = read_attempts(lake, "scores", where, filter=pads.field("crop") == crop)
-    asked = requested_retries(lake, dataset, split)
-    return _owed(catalog, scores, lambda video, found: _next(video, found, rules, asked))
+    return fused_owed(View(lake, dataset, split, crop, model), policy or PolicyConfig())
+
+
+def fused_owed(view: View, policy: PolicyConfig) -> pa.Table:
+    """``owed_fused`` on tables that may have been read already."""
+    asked = requested_retries(view.lake, view.dataset, view.split)
+    return _owed(view.catalog, view.scores, lambda video, found: _next(video, found, policy, asked))
 
 
 def owed_scores(lake: Lake, dataset: str, split: str, crop: str, model: str) -> pa.Table:
@@ -109,29 +108,28 @@ def owed_scores(lake: Lake, dataset: str, split: str, crop: str, model: str) -> 
         ``crop``, ``video_id``, ``content_version``, ``attempts`` (of the clip; its score carries
         the same), ``status``, ``reason``, ``duration_s``.
     """
-    where = {"dataset": dataset, "split": split}
-    extra = [FILE, "duration_s"]
-    clips, by_video = read_attempts(lake, "clips", {**where, "crop": crop}, extra)
-    only = pads.field("crop") == crop
-    _, scores = read_attempts(lake, "scores", {**where, "model": model}, filter=only)
-    catalog = read_catalog(lake, dataset, split, ["video_id", "content_version", "listed_at"])
+    return scores_owed(View(lake, dataset, split, crop, model))
+
+
+def scores_owed(view: View) -> pa.Table:
+    """``owed_scores`` on tables that may have been read already."""
     take: list[int] = []
-    for video, version, listed_at in _identities(catalog):
-        found = current(by_video.get(video, ()), version, listed_at)
+    for video, version, listed_at in _identities(view.catalog):
+        found = current(view.clips.get(video, ()), version, listed_at)
         if found is None:
             continue
-        done = scores.get(video, ())
+        done = view.scores.get(video, ())
         if not any((s.version, s.attempts) == (found.version, found.attempts) for s in done):
             take.append(found.row)
-    rows = clips.take(pa.array(take, pa.int64()))
-    prefix = f"{lake.root_path}/"
-    files = [lake.place(path.removeprefix(prefix)) for path in rows[FILE].to_pylist()]
+    rows = view.clip_rows.take(pa.array(take, pa.int64()))
+    prefix = f"{view.lake.root_path}/"
+    files = [view.lake.place(path.removeprefix(prefix)) for path in rows[FILE].to_pylist()]
     n = rows.num_rows
     columns = {
         FILE: pa.array(files, pa.string()),
-        "dataset": pa.array([dataset] * n, pa.string()),
-        "split": pa.array([split] * n, pa.string()),
-        "crop": pa.array([crop] * n, pa.string()),
+        "dataset": pa.array([view.dataset] * n, pa.string()),
+        "split": pa.array([view.split] * n, pa.string()),
+        "crop": pa.array([view.crop] * n, pa.string()),
     }
     for name in ("video_id", "content_version", "attempts", "status", "reason", "duration_s"):
         columns[name] = rows[name]

@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 from pipelines import layout
 from pipelines.config import RunConfig
-from pipelines.current import read_catalog
+from pipelines.current import View
 from pipelines.lake import Lake
 from pipelines.manifest import read_manifests
-from pipelines.owed import owed_crops, owed_fused, owed_scores
+from pipelines.owed import crops_owed, fused_owed, scores_owed
 
 
 @dataclass(frozen=True)
@@ -103,31 +101,22 @@ def make_plan(
     Returns:
         The plan.
     """
+    view = View(lake, dataset, split, crop, model)
+    waiting: list[str] = []
     if config.fused:
-        owed = owed_fused(lake, dataset, split, crop, model, config.policy)
-        waiting = pa.nulls(0)
+        owed = fused_owed(view, config.policy)
     else:
-        owed = owed_crops(lake, dataset, split, crop, config.policy)
-        clips = owed_scores(lake, dataset, split, crop, model)
+        owed = crops_owed(view, config.policy)
+        clips = scores_owed(view)
         # A clip that is to be made again is scored once, as the new one.
         again = set(owed["video_id"].to_pylist())
-        waiting = clips.filter(
-            pa.array(
-                [
-                    video not in again and status == "ok"
-                    for video, status in zip(
-                        clips["video_id"].to_pylist(), clips["status"].to_pylist(), strict=True
-                    )
-                ],
-                pa.bool_(),
-            )
-        )["video_id"]
-    catalog = read_catalog(lake, dataset, split, ["video_id", "duration_s"])
+        pairs = zip(clips["video_id"].to_pylist(), clips["status"].to_pylist(), strict=True)
+        waiting = [video for video, status in pairs if status == "ok" and video not in again]
     speed = speeds(read_manifests(lake), config)
     durations = owed["duration_s"].to_pylist()
     unknown = sum(1 for one in durations if one is None)
     video_s = sum(one for one in durations if one is not None)
-    video_s += unknown * _mean(durations, catalog["duration_s"].to_pylist())
+    video_s += unknown * _mean(durations, view.catalog["duration_s"].to_pylist())
     to_score = owed.num_rows + len(waiting)
     windows = to_score * speed.windows_per_video
     cpu_s = video_s * speed.crop_cpu_s_per_video_s
@@ -140,10 +129,10 @@ def make_plan(
     return Plan(
         dataset=dataset,
         split=split,
-        videos=catalog.num_rows,
+        videos=view.catalog.num_rows,
         to_crop=dict(Counter(owed["why"].to_pylist())),
         to_score=to_score,
-        deleted=_deleted(lake, dataset, split, set(catalog["video_id"].to_pylist())),
+        deleted=view.deleted(),
         video_hours=video_s / 3600,
         unknown_durations=unknown,
         cpu_hours=cpu_s / 3600,
@@ -172,14 +161,6 @@ def _cost(
     if has_gpus and gpu_hours is None:
         return None
     return cpu_hours * prices.cpu_hour + (gpu_hours or 0.0) * prices.gpu_hour
-
-
-def _deleted(lake: Lake, dataset: str, split: str, listed: set[str]) -> int:
-    known: set[str] = set()
-    for table in ("clips", "scores"):
-        rows = lake.read(table, ["video_id"], dataset=dataset, split=split)
-        known.update(rows["video_id"].unique().to_pylist())
-    return len(known - listed)
 
 
 def speeds(manifests: Sequence[Mapping[str, Any]], config: RunConfig) -> Speed:

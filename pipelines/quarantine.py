@@ -9,7 +9,7 @@ from datetime import datetime
 import pyarrow.dataset as pads
 
 from fakeout_core.errors import ConfigError, Reason
-from pipelines.current import Attempt, current, read_attempts, read_catalog
+from pipelines.current import Attempt, View, current, read_attempts, read_catalog
 from pipelines.lake import Lake
 from pipelines.requests import Failure, request_retry
 
@@ -156,17 +156,14 @@ def quarantine_share(lake: Lake, dataset: str, split: str, model: str, crop: str
     Returns:
         0..1; 0 for an empty catalog.
     """
-    where = {"dataset": dataset, "split": split}
-    only = pads.field("crop") == crop
-    _, clips = read_attempts(lake, "clips", {**where, "crop": crop})
-    _, scores = read_attempts(lake, "scores", {**where, "model": model}, filter=only)
+    view = View(lake, dataset, split, crop, model)
     columns = ["video_id", "content_version", "listed_at"]
-    catalog = read_catalog(lake, dataset, split, columns)
+    catalog = view.catalog.select(columns)
     failed = 0
     for row in catalog.to_pylist():
         video, version, listed_at = (row[name] for name in columns)
-        score = current(scores.get(video, ()), version, listed_at)
-        clip = current(clips.get(video, ()), version, listed_at)
+        score = current(view.scores.get(video, ()), version, listed_at)
+        clip = current(view.clips.get(video, ()), version, listed_at)
         failed += _counts(score or clip)
     return failed / catalog.num_rows if catalog.num_rows else 0.0
 

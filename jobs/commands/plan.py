@@ -66,18 +66,23 @@ def _print_table(plans: list[Plan]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Owed")
-    for name in ("dataset", "split", "catalog", "new", "changed", "retry", "score", "deleted"):
-        table.add_column(name, justify="left" if name in ("dataset", "split") else "right")
-    for name in ("video h", "CPU h", "GPU h", "cost"):
-        table.add_column(name, justify="right")
+    table = Table("owed", title="Plan")
     for plan in plans:
-        owed = [str(plan.to_crop.get(why, 0)) for why in ("new", "changed", "retry")]
-        gpu = "-" if plan.gpu_hours is None else f"{plan.gpu_hours:,.2f}"
-        cost = "-" if plan.cost is None else f"{plan.cost:,.2f} {plan.currency}"
-        hours = [f"{plan.video_hours:,.2f}", f"{plan.cpu_hours:,.2f}", gpu, cost]
-        counts = [str(plan.to_score), str(plan.deleted)]
-        table.add_row(plan.dataset, plan.split, str(plan.videos), *owed, *counts, *hours)
+        table.add_column(f"{plan.dataset} / {plan.split}", justify="right")
+    lines: dict[str, list[str]] = {
+        "videos in the catalog": [str(plan.videos) for plan in plans],
+        "to crop: new": [str(plan.to_crop.get("new", 0)) for plan in plans],
+        "to crop: changed": [str(plan.to_crop.get("changed", 0)) for plan in plans],
+        "to crop: tried again": [str(plan.to_crop.get("retry", 0)) for plan in plans],
+        "to score": [str(plan.to_score) for plan in plans],
+        "deleted, nothing to do": [str(plan.deleted) for plan in plans],
+        "hours of video": [f"{plan.video_hours:,.2f}" for plan in plans],
+        "CPU-hours": [f"{plan.cpu_hours:,.2f}" for plan in plans],
+        "GPU-hours": ["-" if p.gpu_hours is None else f"{p.gpu_hours:,.2f}" for p in plans],
+        "cost": ["-" if p.cost is None else f"{p.cost:,.2f} {p.currency}" for p in plans],
+    }
+    for name, cells in lines.items():
+        table.add_row(name, *cells)
     console = Console()
     console.print(table)
     speed = plans[0].speed
