@@ -6,6 +6,7 @@ Run as ``python -m fakeout_core.media.child package.module:function MEMORY_BYTES
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib
 import os
 import pickle
@@ -14,18 +15,22 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from fakeout_core.errors import MediaError
+HEADER = struct.Struct("<Q")
+"""Length of the message that follows, bytes."""
 
-_HEADER = struct.Struct("<Q")
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
 _MAX_FILE_BYTES = 1 << 30
+_OUT_OF_MEMORY_WORDS = ("bad_alloc", "Insufficient memory", "Cannot allocate", "bad allocation")
 
 
 def main() -> None:
     """Serve calls until standard input ends."""
     _die_with_parent()
+    faulthandler.enable()  # where a signal struck, for the owner's message
     # Libraries print to descriptor 1; the answers go through a copy that only we know.
     answers = os.fdopen(os.dup(1), "wb")
     calls = os.fdopen(os.dup(0), "rb")
@@ -39,12 +44,14 @@ def main() -> None:
         return
     _limit(int(sys.argv[2]))
     _write(answers, ("ready", os.getpid()))
-    while header := calls.read(_HEADER.size):
-        arguments = pickle.loads(calls.read(_HEADER.unpack(header)[0]))  # from our owner
+    while header := calls.read(HEADER.size):
+        arguments = pickle.loads(calls.read(HEADER.unpack(header)[0]))  # from our owner
         _write(answers, _outcome(function, arguments))
 
 
 def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
+    from fakeout_core.errors import MediaError
+
     try:
         return "ok", function(*arguments)
     except MediaError as error:
@@ -54,7 +61,7 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
     except Exception as error:
         text = str(error)
         # Native libraries report a failed allocation in their own words.
-        if "bad_alloc" in text or "Insufficient memory" in text or "Cannot allocate" in text:
+        if any(word in text for word in _OUT_OF_MEMORY_WORDS):
             return "memory", None
         return "failed", f"{type(error).__name__}: {text}"[:500]
 
@@ -66,24 +73,35 @@ def _target(name: str) -> Callable[..., Any]:
 
 def _limit(memory_bytes: int) -> None:
     """Bound what the work may add to the address space that imports have taken."""
-    with open("/proc/self/statm") as file:
-        now = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + memory_bytes, now + memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        most = int(statm.read_text().split()[0]) * resource.getpagesize() + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _die_with_parent() -> None:
+    """Ask the kernel to end this process with its owner; the owner may be gone already."""
     parent = os.getppid()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died in between
+        kernel = ctypes.CDLL(None)
+        kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:
         os._exit(1)
 
 
 def _write(file: BinaryIO, value: tuple[str, Any]) -> None:
-    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    file.write(_HEADER.pack(len(data)))
+    from fakeout_core.media.wire import WireError, encode
+
+    try:
+        data = encode(value)
+    except WireError as error:
+        data = encode(("failed", f"the answer cannot be sent: {error}"))
+    except MemoryError:
+        data = encode(("memory", None))
+    file.write(HEADER.pack(len(data)))
     file.write(data)
     file.flush()
 

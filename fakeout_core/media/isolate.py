@@ -1,47 +1,44 @@
 """Hostile input is handled in a child process that may die; its owner goes on.
 
-A ``Child`` starts lazily, stays warm between calls, is killed with its whole process group on a
-time-out, and is replaced after it died or after a number of calls. It runs with limits on memory,
-file size and core dumps, without the owner's environment, and dies with its owner. What it sends
-back is bounded and unpickled through a list of allowed types, since a decoder that was taken over
+A ``Child`` starts at its first call, stays warm between calls, is killed with its whole process
+group on a time-out, and is replaced after it died or after a number of calls. It is a fresh
+interpreter, not a fork: it inherits no lock, no open file and no environment but the few variables
+that programs need to run. It has limits on memory, file size and core dumps, and dies with its
+owner. Its answers are bounded and are data only (``wire``), since a decoder that was taken over
 could send anything.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import pickle
+import queue
+import re
 import select
 import signal
-import struct
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from fakeout_core.errors import MediaError, Reason
+from fakeout_core.errors import FakeoutError, MediaError, Reason
+from fakeout_core.media.child import HEADER
+from fakeout_core.media.wire import WireError, decode
 
-_HEADER = struct.Struct("<Q")
-_ALLOWED = {
-    ("fakeout_core.clip", "Clip"),
-    ("fakeout_core.clip", "FaceTrack"),
-    ("fakeout_core.clip", "AudioStatus"),
-    ("fakeout_core.errors", "MediaError"),
-    ("fakeout_core.errors", "Reason"),
-    ("fakeout_core.media.probe", "VideoInfo"),
-    ("fractions", "Fraction"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.numeric", "_frombuffer"),
+_NEEDED_TO_RUN = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH")
+_SET = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",  # each arena reserves address space, which is what is limited
+    "HOME": "/nonexistent",
+    "PYTHONDONTWRITEBYTECODE": "1",
 }
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
-_OWN_SIGNALS = {signal.SIGKILL, signal.SIGXCPU}
+_LAST_WORDS_BYTES = 16_384
 
 
 @dataclass(frozen=True)
@@ -64,18 +61,29 @@ class ChildLimits:
 
 
 class Child:
-    """Runs one function in a process that may be killed.
+    """Runs one function in a process that may be killed. One call at a time.
 
     Args:
-        target: ``package.module:function``; its arguments and result must pickle, the result
-            within the allowed types.
+        target: ``package.module:function``. Its arguments must pickle; its result must be what
+            ``wire.encode`` takes: plain values, arrays, dataclasses of the core.
         limits: of each call.
+        pass_variables: further environment variables that the child may see, such as the address
+            of an object store for a function that reads from it.
     """
 
-    def __init__(self, target: str, limits: ChildLimits | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        limits: ChildLimits | None = None,
+        *,
+        pass_variables: tuple[str, ...] = (),
+    ) -> None:
         self._target, self._limits = target, limits or ChildLimits()
+        self._variables = (*_NEEDED_TO_RUN, *pass_variables)
         self._process: subprocess.Popen[bytes] | None = None
         self._calls = 0
+        self._words = b""
+        self._one_at_a_time = threading.Lock()
 
     def call(self, *arguments: Any) -> Any:
         """Run the function on ``arguments``.
@@ -86,107 +94,17 @@ class Child:
         Raises:
             MediaError: as raised in the child; or ``timeout``, ``crashed``, ``out_of_memory``,
                 ``too_large`` (its answer), ``internal`` (any other exception, by name).
+            FakeoutError: the target cannot be imported.
         """
-        if self._calls >= self._limits.calls_before_recycle:
-            self.close()
-        process = self._started()
-        self._calls += 1
-        deadline = time.monotonic() + self._limits.wall_s
-        try:
-            _send(process, pickle.dumps(arguments), deadline)
-            kind, value = self._answer(process, deadline)
-        except TimeoutError:
-            self._kill()
-            raise MediaError(Reason.TIMEOUT, f"not done after {self._limits.wall_s:g} s") from None
-        except (EOFError, BrokenPipeError, ConnectionError):
-            raise self._death() from None
-        except (pickle.UnpicklingError, AttributeError, ValueError, TypeError) as error:
-            self._kill()
-            raise MediaError(Reason.CRASHED, f"the decoder answered nonsense: {error}") from None
-        if kind == "ok":
-            return value
-        if kind == "media":
-            raise MediaError(Reason(value[0]), str(value[1]))
-        if kind == "memory":
-            self.close()  # its heap is in pieces
-            raise MediaError(Reason.OUT_OF_MEMORY, f"over {self._limits.memory_bytes} bytes")
-        raise MediaError(Reason.INTERNAL, str(value))
+        with self._one_at_a_time:
+            if self._calls >= self._limits.calls_before_recycle:
+                self.close()
+            process = self._started()
+            self._calls += 1
+            return self._called(process, pickle.dumps(arguments))
 
     def close(self) -> None:
         """End the child; the next call starts another."""
-        self._kill()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the child that is up now."""
-        return self._process.pid if self._process is not None else None
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self._kill()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self._kill()
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HOME": "/nonexistent"}
-        root = str(Path(__file__).resolve().parents[2])
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [root, *(part for part in sys.path if part), environment.get("PYTHONPATH", "")]
-        )
-        limits = f"{self._limits.memory_bytes}"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "fakeout_core.media.child", self._target, limits],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-            close_fds=True,
-        )
-        self._calls = 0
-        try:
-            kind, value = self._answer(self._process, time.monotonic() + self._limits.start_s)
-        except (TimeoutError, EOFError):
-            self._kill()
-            raise MediaError(Reason.INTERNAL, "the decoder process did not come up") from None
-        if kind != "ready":
-            self._kill()
-            raise MediaError(Reason.INTERNAL, f"the decoder process did not come up: {value}")
-        return self._process
-
-    def _answer(self, process: subprocess.Popen[bytes], deadline: float) -> tuple[str, Any]:
-        (size,) = _HEADER.unpack(_receive(process, _HEADER.size, deadline))
-        if size > self._limits.output_bytes:
-            self._kill()
-            raise MediaError(
-                Reason.TOO_LARGE, f"an answer of {size} bytes, limit {self._limits.output_bytes}"
-            )
-        data = _receive(process, size, deadline)
-        kind, value = _Unpickler(io.BytesIO(data)).load()
-        return str(kind), value
-
-    def _death(self) -> MediaError:
-        process = self._process
-        code = process.wait(timeout=10) if process is not None else 0
-        self._kill()
-        if code < 0:
-            name = signal.Signals(-code).name
-            if -code in _OWN_SIGNALS:
-                return MediaError(
-                    Reason.OUT_OF_MEMORY, f"killed by {name}, by the kernel or a limit"
-                )
-            return MediaError(Reason.CRASHED, f"the decoder died of {name}")
-        return MediaError(Reason.CRASHED, f"the decoder left with code {code}")
-
-    def _kill(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -194,51 +112,228 @@ class Child:
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=10)
-        for pipe in (process.stdin, process.stdout):
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child that is up now."""
+        return self._process.pid if self._process is not None else None
 
-class _Unpickler(pickle.Unpickler):
-    """Rebuilds plain values, numpy arrays and our own result types; nothing else."""
+    def __enter__(self) -> Self:
+        return self
 
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if (module_name, global_name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"{module_name}.{global_name} is not a result type")
-        return super().find_class(module_name, global_name)
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
 
-def _send(process: subprocess.Popen[bytes], data: bytes, deadline: float) -> None:
-    pipe = process.stdin
-    assert pipe is not None
-    descriptor = pipe.fileno()
-    os.set_blocking(descriptor, False)
-    rest = memoryview(_HEADER.pack(len(data)) + data)
-    while rest:
-        _, ready, _ = select.select([], [descriptor], [], _left(deadline))
-        if ready:
-            rest = rest[os.write(descriptor, rest[: 1 << 16]) :]
+    def _called(self, process: subprocess.Popen[bytes], arguments: bytes) -> Any:
+        deadline = time.monotonic() + self._limits.wall_s
+        try:
+            self._send(process, arguments, deadline)
+            kind, value = self._answer(process, deadline)
+        except TimeoutError:
+            self.close()
+            raise MediaError(Reason.TIMEOUT, f"not done after {self._limits.wall_s:g} s") from None
+        except (EOFError, BrokenPipeError, ConnectionError):
+            raise self._death(process) from None
+        except WireError as error:
+            self.close()
+            raise MediaError(Reason.CRASHED, f"the decoder answered nonsense: {error}") from None
+        except BaseException:
+            self.close()  # half an answer may be under way: never read it as the next one
+            raise
+        if kind == "ok":
+            return value
+        if kind == "media":
+            return _raise_media(value)
+        if kind == "memory":
+            self.close()  # its heap is in pieces
+            raise MediaError(
+                Reason.OUT_OF_MEMORY, f"over {self._limits.memory_bytes >> 20} MB in the decoder"
+            )
+        raise MediaError(Reason.INTERNAL, str(value))
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
+        self._process = process = _SPAWNER.run(self._spawn)
+        self._calls, self._words = 0, b""
+        try:
+            kind, value = self._answer(process, time.monotonic() + self._limits.start_s)
+        except TimeoutError:
+            self.close()
+            text = f"the decoder process was not up after {self._limits.start_s:g} s"
+            raise MediaError(Reason.INTERNAL, text) from None
+        except (EOFError, WireError):
+            raise MediaError(
+                Reason.INTERNAL, f"while coming up: {self._death(process).detail}"
+            ) from None
+        if kind != "ready":
+            self.close()
+            raise FakeoutError(f"cannot load {self._target!r} in the decoder process: {value}")
+        return process
 
-def _receive(process: subprocess.Popen[bytes], size: int, deadline: float) -> bytearray:
-    pipe = process.stdout
-    assert pipe is not None
-    descriptor = pipe.fileno()
-    data = bytearray()
-    while len(data) < size:
-        ready, _, _ = select.select([descriptor], [], [], _left(deadline))
-        if not ready:
-            continue
-        part = os.read(descriptor, min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError
-        data += part
-    return data
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environment = {name: os.environ[name] for name in self._variables if name in os.environ}
+        root = str(Path(__file__).resolve().parents[2])
+        places = [root, *(place for place in sys.path if place)]
+        environment |= {**_SET, "PYTHONPATH": os.pathsep.join(dict.fromkeys(places))}
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "fakeout_core.media.child"),
+                *(self._target, str(self._limits.memory_bytes)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+        return process
 
+    def _answer(self, process: subprocess.Popen[bytes], deadline: float) -> tuple[str, Any]:
+        (size,) = HEADER.unpack(self._receive(process, HEADER.size, deadline))
+        if size > self._limits.output_bytes:
+            self.close()
+            raise MediaError(
+                Reason.TOO_LARGE, f"an answer of {size} bytes, limit {self._limits.output_bytes}"
+            )
+        answer = decode(self._receive(process, size, deadline))
+        match answer:
+            case (str(kind), value):
+                return kind, value
+            case _:
+                raise WireError("no answer of ours")
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
+    def _send(self, process: subprocess.Popen[bytes], data: bytes, deadline: float) -> None:
+        assert process.stdin is not None
+        descriptor = process.stdin.fileno()
+        rest = memoryview(HEADER.pack(len(data)) + data)
+        while rest:
+            self._wait(process, descriptor, select.POLLOUT, deadline)
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[os.write(descriptor, rest) :]
+
+    def _receive(self, process: subprocess.Popen[bytes], size: int, deadline: float) -> bytearray:
+        assert process.stdout is not None
+        descriptor = process.stdout.fileno()
+        data = bytearray()
+        while len(data) < size:
+            self._wait(process, descriptor, select.POLLIN, deadline)
+            with contextlib.suppress(BlockingIOError):
+                part = os.read(descriptor, min(size - len(data), 1 << 20))
+                if not part:
+                    raise EOFError
+                data += part
+        return data
+
+    def _wait(
+        self, process: subprocess.Popen[bytes], descriptor: int, event: int, deadline: float
+    ) -> None:
+        """Wait for a pipe, emptying the error pipe meanwhile so that the child never blocks on it.
+
+        ``poll``, because ``select`` fails on descriptors above 1,023.
+        """
+        assert process.stderr is not None
+        errors = process.stderr.fileno()
+        poll = select.poll()
+        poll.register(descriptor, event)
+        poll.register(errors, select.POLLIN)
+        while (left := deadline - time.monotonic()) > 0:
+            happened = dict(poll.poll(left * 1_000))
+            if descriptor in happened:
+                return
+            if errors in happened:
+                self._listen(process)
+                if happened[errors] & (select.POLLHUP | select.POLLERR):
+                    poll.unregister(errors)
         raise TimeoutError
-    return left
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> str:
+        """Take what lies in the error pipe; return the last of what the child has said."""
+        assert process.stderr is not None
+        with contextlib.suppress(OSError, ValueError):
+            for _ in range(64):
+                part = os.read(process.stderr.fileno(), 1 << 16)
+                if not part:
+                    break
+                self._words = (self._words + part)[-_LAST_WORDS_BYTES:]
+        return self._words.decode("utf-8", "replace")
+
+    def _death(self, process: subprocess.Popen[bytes]) -> MediaError:
+        """Say what the child died of."""
+        try:
+            code = process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = 0  # it closed its pipe and lives on
+        words = self._listen(process)
+        self.close()
+        if code >= 0:
+            return MediaError(Reason.CRASHED, f"the decoder left with code {code}")
+        if code == -signal.SIGKILL:
+            text = "killed, most likely by the kernel for lack of memory"
+            return MediaError(Reason.OUT_OF_MEMORY, text)
+        if re.search("bad_alloc|Cannot allocate memory|Insufficient memory", words):
+            text = f"over {self._limits.memory_bytes >> 20} MB in the decoder"
+            return MediaError(Reason.OUT_OF_MEMORY, text)
+        place = re.search(r'File "[^"]*?([^"/]+)", line (\d+)', words)
+        where = f" in {place.group(1)}:{place.group(2)}" if place else ""
+        name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
+        return MediaError(Reason.CRASHED, f"the decoder died of {name}{where}")
+
+
+class _Spawner:
+    """Starts children from one thread that lives as long as this process.
+
+    The kernel ends a child when the *thread* that made it ends, not the process; engines call from
+    threads that come and go.
+    """
+
+    def __init__(self) -> None:
+        self._owner = 0
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]]]
+        self._start = threading.Lock()
+
+    def run(self, job: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        with self._start:
+            if self._owner != os.getpid():  # threads do not survive a fork
+                self._owner = os.getpid()
+                self._jobs = queue.SimpleQueue()
+                threading.Thread(target=self._serve, name="child-spawner", daemon=True).start()
+        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._jobs.put((job, answer))
+        made = answer.get()
+        if isinstance(made, BaseException):
+            raise made
+        return made
+
+    def _serve(self) -> None:
+        jobs = self._jobs
+        while True:
+            job, answer = jobs.get()
+            try:
+                answer.put(job())
+            except BaseException as error:  # handed to the caller, who raises it
+                answer.put(error)
+
+
+_SPAWNER = _Spawner()
+
+
+def _raise_media(value: Any) -> Any:
+    try:
+        reason, detail = value
+        error = MediaError(Reason(reason), str(detail)[:2_000])
+    except (TypeError, ValueError):
+        error = MediaError(Reason.CRASHED, "the decoder answered nonsense")
+    raise error
