@@ -68,7 +68,7 @@ def compare(
 
     Yields:
         One comparison per method. The two of ``-source`` allow videos of one source to depend on
-        each other; plain DeLong does not, and then claims too much.
+        each other; plain DeLong does not, and is too wide where a source gives reals and fakes.
     """
     n_fake = int(is_fake.sum())
     n_real = int(is_fake.size - n_fake)
