@@ -148,7 +148,7 @@ def _pass(path: str, info: VideoInfo, config: CropConfig, before: Pass | None) -
             FaceMesh(),
             None if before is None else before.found.detections,
         )
-        found = extractor.run(reader.frames(plan.needs_pixels))
+        found = extractor.run(reader.frames(extractor.needs_pixels))
         n_seen = len(found.times_s)
         if n_seen < config.limits.min_frames:
             least = config.limits.min_frames

@@ -128,27 +128,40 @@ def warp(bgr: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(part, moved, (SIDE, SIDE), flags=cv2.INTER_LINEAR).astype(np.uint8)
 
 
-def blackened(crop: np.ndarray, matrix: np.ndarray, window: Window) -> np.ndarray:
+def blackened(
+    crop: np.ndarray, matrix: np.ndarray, window: Window, width: int, height: int
+) -> np.ndarray:
     """A crop as if it had been cut from the window: pixels from outside it are black.
 
     Args:
         crop: uint8 [224, 224, 3], cut from the full frame.
         matrix: float64 [2, 3], full frame to crop.
-        window: where pixels may come from.
+        window: where pixels may come from. Where it ends with the picture nothing is done, since
+            there the crop is black already.
+        width: of the picture in px.
+        height: of the picture in px.
 
     Returns:
         The crop itself if all of it lies inside, else a copy.
     """
-    inverse = np.linalg.inv(matrix[:, :2]).T
-    low, high = np.array(window[:2]), np.array(window[2:]) - 1
-    source = (_edges(SIDE - 1) - matrix[:, 2]) @ inverse
-    if (source >= low).all() and (source <= high).all():
-        return crop
-    u, v = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
-    at = (np.stack([u, v], -1) - matrix[:, 2]) @ inverse
-    is_inside = ((at > low - 0.5) & (at < high + 0.5)).all(-1)
-    out = crop.copy()
-    out[~is_inside] = 0
+    inverse = np.linalg.inv(matrix[:, :2])
+    source = (_edges(SIDE - 1) - matrix[:, 2]) @ inverse.T
+    across = np.arange(SIDE)
+    out = crop
+    for axis, (low, high, size) in enumerate(
+        ((window.x1, window.x2, width), (window.y1, window.y2, height))
+    ):
+        is_low_near = low > 0 and source[:, axis].min() < low
+        is_high_near = high < size and source[:, axis].max() > high - 1
+        if not (is_low_near or is_high_near):
+            continue
+        start = float(inverse[axis] @ -matrix[:, 2])
+        at = (inverse[axis, 0] * across + start)[None, :] + (inverse[axis, 1] * across)[:, None]
+        out = out.copy() if out is crop else out
+        if is_low_near:
+            out[at <= low - 0.5] = 0
+        if is_high_near:
+            out[at >= high - 0.5] = 0
     return out
 
 

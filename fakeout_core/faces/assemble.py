@@ -37,6 +37,7 @@ class Selected:
         window: pixels come from here.
         seen: bool [n], frames in which the face was seen.
         fixes: repairs that acted.
+        size: width and height of the picture in px.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Selected:
     window: Window
     seen: np.ndarray
     fixes: tuple[str, ...]
+    size: tuple[int, int]
 
 
 def select_tracks(
@@ -76,7 +78,8 @@ def select_tracks(
                 window = window.joined(enlarged(box, width, height))
             if window != choice.window:
                 fixes.append("window_follows_face")
-        selected.append(Selected(number, choice, window, seen[number], tuple(fixes)))
+        size = (width, height)
+        selected.append(Selected(number, choice, window, seen[number], tuple(fixes), size))
     return selected
 
 
@@ -161,7 +164,7 @@ def make_track(
     if not len(kept):
         kept = np.flatnonzero(share == share.min())
     needed = np.unique(source[kept])
-    pixels = _pixels(crops, needed, selected.window)
+    pixels = _pixels(crops, needed, selected)
     if config.profile == "published":
         pixels = through_mpeg4(pixels, rate)
     quality = [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality]
@@ -183,14 +186,14 @@ def make_track(
     )
 
 
-def _pixels(crops: dict[int, Crop], needed: np.ndarray, window: Window) -> list[np.ndarray]:
+def _pixels(crops: dict[int, Crop], needed: np.ndarray, selected: Selected) -> list[np.ndarray]:
     """Crops of the needed frames, masked; where the face is absent the nearest crop stands in."""
     have = np.array(sorted(crops))
     out: list[np.ndarray] = []
     for frame in needed.tolist():
         nearest = int(have[np.abs(have - frame).argmin()])
         crop = crops[nearest]
-        out.append(blackened(crop.pixels(), crop.matrix, window))
+        out.append(blackened(crop.pixels(), crop.matrix, selected.window, *selected.size))
     return out
 
 

@@ -23,6 +23,11 @@ LEAST_CONFIDENCE = 0.9
 LEAST_PRESENCE = 0.8
 SAME_IOU = 0.2
 TWIN_IOU = 0.5
+STEADY = 0.006
+"""Bend of a landmark's path, as a share of the distance of the outer eye corners, up to which a
+frame no window shows is interpolated; the error is an eighth of it, and then one of five."""
+
+SPARED_EVERY = 2
 FILL = 15
 """Gaps of up to this many frames are bridged; in longer ones the face counts as absent."""
 
@@ -60,6 +65,18 @@ class Candidate:
         self.frames.pop()
         self.points.pop()
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether the last three sightings lie on a line in time, so that one may be left out."""
+        if len(self.frames) < 3:
+            return False
+        (f1, f2, f3), (p1, p2, p3) = self.frames[-3:], self.points[-3:]
+        if f3 - f1 > 2 * SPARED_EVERY:
+            return False
+        bend = p3 - p2 - (p2 - p1) * ((f3 - f2) / (f2 - f1))
+        eyes = p3[4] - p3[1]
+        return float(np.abs(bend).max()) <= STEADY * float(np.hypot(*eyes))
+
     def shot(self, frame: int) -> tuple[int, int | None]:
         """First frame of the shot that holds ``frame``, and first of the next one if known."""
         at = bisect.bisect_right(self.breaks, frame)
@@ -87,6 +104,11 @@ class Tracker:
         for candidate in self.candidates:
             candidate.region = None
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether every followed face moves so evenly that one frame may be left out."""
+        return all(c.is_steady for c in self.candidates if c.region is not None)
+
     def follow(self, frame: int, bgr: np.ndarray) -> None:
         """Find the landmarks of all followed faces in a frame."""
         for candidate in self.candidates:
@@ -107,7 +129,7 @@ class Tracker:
         """
         for face, candidate in self._linked(frame, faces):
             box = faces.boxes[face]
-            is_followed = bool(candidate.frames) and candidate.frames[-1] == frame
+            is_followed = candidate.region is not None
             if is_scheduled:
                 candidate.boxes.append((frame, box))
             candidate.last_frame = frame

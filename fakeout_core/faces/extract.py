@@ -23,7 +23,7 @@ from fakeout_core.faces.select import FIRM, Slot
 from fakeout_core.faces.shots import ShotChange
 from fakeout_core.media.video import Frame
 
-FULL_EVERY = 10
+FULL_EVERY = 5
 """Every so many detections the whole picture is searched; between, only around known faces."""
 
 RAW_CROPS = 1_500
@@ -92,31 +92,52 @@ class Extractor:
         self._last: Detections | None = None
         self._since_full = 0
         self._n_crops = 0
-        self._was_cut = False
+        self._last_followed = -2
         self._cuts: list[int] = []
         self._result = Extraction(candidates=self._tracker.candidates)
 
     def run(self, frames: Iterable[Frame]) -> Extraction:
         """Look at the frames, in order, up to the plan's end; later ones are only counted."""
-        plan = self._plan
         for frame in frames:
             at = frame.index
             self._result.times_s.append(frame.time_s)
-            if plan.needs_pixels(at):
+            if self.needs_pixels(at):
                 self._step(at, frame.bgr())
-        self._settle(plan.n_frames)
+        self._settle(self._plan.n_frames)
         self._result.slots = self._slots(len(self._result.times_s))
         return self._result
 
+    def needs_pixels(self, at: int) -> bool:
+        """Whether anything will look at a frame; to be asked when all before it were looked at."""
+        plan = self._plan
+        return at < plan.n_frames and bool(
+            plan.detect[at] or plan.keep[at] or (plan.follow[at] and not self._is_spared(at))
+        )
+
+    def _is_spared(self, at: int) -> bool:
+        """Whether the landmarks of a frame may be interpolated: no window shows it, the frame
+        before was looked at, the one after will be, and every face moves evenly."""
+        plan = self._plan
+        return (
+            not plan.keep[at]
+            and self._last_followed == at - 1
+            and at + 1 < plan.n_frames
+            and bool(plan.follow[at + 1])
+            and self._tracker.is_steady
+        )
+
     def _step(self, at: int, bgr: np.ndarray) -> None:
         plan = self._plan
+        is_spared = self._is_spared(at)
         is_cut = self._is_new_shot(bgr)
         if is_cut:
             self._tracker.cut(at)
             self._cuts.append(at)
             self._last = None
         if plan.follow[at]:
-            self._tracker.follow(at, bgr)
+            if is_cut or not is_spared:
+                self._tracker.follow(at, bgr)
+                self._last_followed = at
         else:
             self._tracker.rest()
         if plan.detect[at] or is_cut:

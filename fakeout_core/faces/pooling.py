@@ -38,8 +38,8 @@ class Integral:
     def __init__(self, bgr: np.ndarray) -> None:
         self.height, self.width = bgr.shape[:2]
         sums = cv2.integral(bgr)
-        self._sums = sums
         self._flat = sums.reshape(self.height + 1, -1)
+        self._cells = sums.reshape(-1, 3)
 
     def level(self, rows: int, columns: int, part: tuple[int, int, int, int]) -> np.ndarray:
         """Part of the picture pooled to a pyramid level.
@@ -77,19 +77,25 @@ class Integral:
             float32 [k, 3, side, side], RGB, (value - 127.5) / 128, and which boxes they are, bool
             [n]: boxes without a pixel inside the picture are left out (there the reference breaks).
         """
-        whole = np.trunc(boxes).astype(np.int64)
+        whole = np.trunc(boxes).astype(np.int32)
         x1, y1 = np.maximum(whole[:, 0], 1) - 1, np.maximum(whole[:, 1], 1) - 1
         x2, y2 = np.minimum(whole[:, 2], self.width), np.minimum(whole[:, 3], self.height)
         good = (x2 > x1) & (y2 > y1)
         x1, y1, x2, y2 = x1[good], y1[good], x2[good], y2[good]
         w, h = (x2 - x1)[:, None], (y2 - y1)[:, None]
-        index = np.arange(side)
+        index = np.arange(side, dtype=np.int32)
         left, right = index * w // side, -(-(index + 1) * w // side)
         top, bottom = index * h // side, -(-(index + 1) * h // side)
-        gains = GAIN / ((bottom - top)[:, :, None] * (right - left)[:, None, :])
+        gains = (GAIN / ((bottom - top)[:, :, None] * (right - left)[:, None, :])).astype(np.float32)
+        stride = self.width + 1
         left, right = (x1[:, None] + left)[:, None], (x1[:, None] + right)[:, None]
-        top, bottom = (y1[:, None] + top)[:, :, None], (y1[:, None] + bottom)[:, :, None]
-        s = self._sums
-        sums = s[bottom, right] - s[top, right] - s[bottom, left] + s[top, left]
-        means = (sums * gains[..., None] - OFFSET).astype(np.float32)
+        top = ((y1[:, None] + top) * stride)[:, :, None]
+        bottom = ((y1[:, None] + bottom) * stride)[:, :, None]
+        sums = np.take(self._cells, bottom + right, 0)
+        sums -= np.take(self._cells, top + right, 0)
+        sums -= np.take(self._cells, bottom + left, 0)
+        sums += np.take(self._cells, top + left, 0)
+        means = sums.astype(np.float32)  # exact below 2^24, that is bins of up to 256 px
+        means *= gains[..., None]
+        means -= OFFSET
         return np.ascontiguousarray(means.transpose(0, 3, 1, 2)[:, ::-1]), good

@@ -40,10 +40,6 @@ class Plan:
     follow: np.ndarray
     keep: np.ndarray
 
-    def needs_pixels(self, index: int) -> bool:
-        """Whether anything looks at the frame."""
-        return index < self.n_frames and bool(self.detect[index] or self.follow[index])
-
 
 def make_plan(n_frames: int, shown: np.ndarray, detect_every: int) -> Plan:
     """Plan a video.

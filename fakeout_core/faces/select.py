@@ -157,12 +157,10 @@ def _several(
             for box, sure in zip(slot.faces.boxes, slot.faces.confidence, strict=True)
             if float(sure) > FIRM and _within(area(box), leading, COUNT_AREA)
         ]
-        near = [[i for i, b in enumerate(firm) if _near(b, m, width, height)] for m in middles]
-        taken, is_contested = _assigned(firm, middles, near)
-        if is_contested:
-            fixes.append("one_face_one_track")
-        for number, face in taken.items():
-            windows[number] = windows[number].joined(enlarged(firm[face], width, height))
+        for number, middle in enumerate(middles):
+            near = next((box for box in firm if _near(box, middle, width, height)), None)
+            if near is not None:
+                windows[number] = windows[number].joined(enlarged(near, width, height))
     named = tuple(dict.fromkeys(fixes))
     return [
         Choice(window, start.first, box, False, named)
@@ -171,7 +169,7 @@ def _several(
 
 
 def _anchors(slots: Sequence[Slot], usual: int) -> tuple[Slot, list[np.ndarray], list[str]]:
-    """The first slot with exactly the usual number of sure faces, else the one that comes nearest."""
+    """The first slot with exactly the usual number of sure faces, else the one nearest to it."""
 
     def sure(slot: Slot) -> list[np.ndarray]:
         return [
@@ -196,34 +194,3 @@ def _anchors(slots: Sequence[Slot], usual: int) -> tuple[Slot, list[np.ndarray],
 def _near(box: np.ndarray, middle: tuple[int, int], width: int, height: int) -> bool:
     x, y = centre(box)
     return abs(x - middle[0]) <= NEAR_SHARE * width and abs(y - middle[1]) <= NEAR_SHARE * height
-
-
-def _assigned(
-    faces: list[np.ndarray], middles: list[tuple[int, int]], near: list[list[int]]
-) -> tuple[dict[int, int], bool]:
-    """Which face each anchor takes: its first near one; contested faces go to the nearest anchor.
-
-    Returns:
-        Anchor → face, and whether a face was contested.
-    """
-
-    def distance(number: int, face: int) -> float:
-        x, y = centre(faces[face])
-        return math.hypot(x - middles[number][0], y - middles[number][1])
-
-    free = [list(choices) for choices in near]
-    is_contested = False
-    while True:
-        wanted = {number: choices[0] for number, choices in enumerate(free) if choices}
-        rivals = [
-            [n for n, other in wanted.items() if other == face] for face in set(wanted.values())
-        ]
-        contested = next((group for group in rivals if len(group) > 1), None)
-        if contested is None:
-            return wanted, is_contested
-        is_contested = True
-        face = wanted[contested[0]]
-        keeper = min(contested, key=lambda number: distance(number, face))
-        for number in contested:
-            if number != keeper:
-                free[number].remove(face)
