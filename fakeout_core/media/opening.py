@@ -39,8 +39,9 @@ def open_container(
 ) -> Generator[InputContainer]:
     """Open media for reading; whatever it names besides itself stays closed.
 
-    FFmpeg never opens a path here: it is handed one open file, and any request for another is
-    refused. The demuxer is the one the magic bytes call for; FFmpeg does not guess.
+    FFmpeg never opens a path here: it is handed one open file, and a demuxer that asks for another
+    is refused. The demuxer is the one the magic bytes call for; FFmpeg does not guess. Demuxers
+    that would open files without asking (concat) are on no list.
 
     Args:
         source: path of a local file, or a seekable binary stream.

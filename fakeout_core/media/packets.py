@@ -85,12 +85,17 @@ def read_packets(
                 else:
                     stamps.append(stamp)
                     first = stamp if first is None else min(first, stamp)
-                over_time = first is not None and stamp is not None and stamp - first > last
+                # Decoding times only grow, and no later picture is shown before its own.
+                at = stamp if packet.dts is None else packet.dts
+                over_time = first is not None and at is not None and at - first > last
                 if over_time or packets > limits.max_frames + 64:
                     whole = False
                     break
         except (FFmpegError, ValueError, OverflowError):
             damaged = True
+    if not whole:  # cut in decoding order: pictures that others overtook are missing at the end
+        stamps = sorted(stamps)[: limits.max_frames]
+        stamps = [stamp for stamp in stamps if first is not None and stamp - first <= last]
     return _table(stamps, unit, info, hidden, packets, missing, damaged, whole)
 
 

@@ -80,7 +80,7 @@ class VideoInfo:
 
 
 def probe(source: str | BinaryIO, limits: MediaLimits | None = None) -> VideoInfo:
-    """Read a video's header. No picture is decoded beyond what the demuxer itself looks at.
+    """Read a video's header. At most one picture is decoded.
 
     Args:
         source: path of a local file, or a seekable binary stream.
@@ -146,6 +146,8 @@ def _describe(opened: Any, container: str, movie: Movie, limits: MediaLimits) ->
     _check_pixels(context.width, context.height, limits)
     track = movie.video or Track()
     rotation = _right_angle(track)
+    if container in ("matroska", "webm"):
+        rotation = _shown_rotation(opened, stream)
     width, height = context.width, context.height
     if rotation in (90, 270):
         width, height = height, width
@@ -196,6 +198,18 @@ def _right_angle(track: Track) -> int:
     if abs(turns - round(turns)) > 0.02:
         raise MediaError(Reason.UNSUPPORTED, f"turned by {track.rotation:.1f}°, not by quarters")
     return 90 * (round(turns) % 4)
+
+
+def _shown_rotation(opened: Any, stream: Any) -> int:
+    """Rotation of the first picture: Matroska's header is not walked, so FFmpeg must say it."""
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    try:
+        frame = next(opened.decode(stream), None)
+    except (FFmpegError, ValueError):
+        return 0  # the reader meets the same damage and judges it
+    turned = 0.0 if frame is None else -float(frame.rotation)
+    return _right_angle(Track(rotation=turned))
 
 
 def _is_edited(track: Track) -> bool:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,9 @@ def _environment(_: Any) -> dict[str, str]:
 
 def _open_files(_: Any) -> list[str]:
     links = []
-    for name in os.listdir("/proc/self/fd"):
+    for place in Path("/proc/self/fd").iterdir():
         try:
-            links.append(os.readlink(f"/proc/self/fd/{name}"))
+            links.append(str(place.readlink()))
         except OSError:  # the listing's own descriptor
             continue
     return links
@@ -143,11 +144,10 @@ def _unsendable(_: Any) -> Any:
 
 def _nonsense(data: bytes) -> None:
     """Speak past the protocol, as a decoder that was taken over could."""
-    for name in os.listdir("/proc/self/fd"):
+    for place in Path("/proc/self/fd").iterdir():
         try:
-            is_pipe = os.readlink(f"/proc/self/fd/{name}").startswith("pipe:")
-            if is_pipe and int(name) > 2:
-                os.write(int(name), data)
+            if int(place.name) > 2 and str(place.readlink()).startswith("pipe:"):
+                os.write(int(place.name), data)
         except OSError:
             continue
     time.sleep(600)
