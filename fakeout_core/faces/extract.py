@@ -19,12 +19,13 @@ from fakeout_core.faces.candidates import FILL, Candidate, Tracker
 from fakeout_core.faces.detect import Detections, Detector
 from fakeout_core.faces.mesh import Landmarker
 from fakeout_core.faces.schedule import Plan
-from fakeout_core.faces.select import FIRM, Slot
-from fakeout_core.faces.shots import ShotChange
+from fakeout_core.faces.select import LIKELY, Slot
+from fakeout_core.faces.shots import Searched, ShotChange, coarse
 from fakeout_core.media.video import Frame
 
-FULL_EVERY = 5
-"""Every so many detections the whole picture is searched; between, only around known faces."""
+FULL_EVERY = 10
+"""At least every so many detections, and wherever the picture changes away from known faces, all of
+it is searched; between, only the surroundings of known faces."""
 
 RAW_CROPS = 1_500
 """Crops kept as pixels (150 KB each); further ones are packed."""
@@ -87,6 +88,7 @@ class Extractor:
         self._detector = detector
         self._tracker = Tracker(landmarker)
         self._is_new_shot = ShotChange()
+        self._searched = Searched()
         self._pending: deque[tuple[int, np.ndarray, set[int]]] = deque()
         self._known = detections or {}
         self._last: Detections | None = None
@@ -129,7 +131,8 @@ class Extractor:
     def _step(self, at: int, bgr: np.ndarray) -> None:
         plan = self._plan
         is_spared = self._is_spared(at)
-        is_cut = self._is_new_shot(bgr)
+        glance = coarse(bgr)
+        is_cut = self._is_new_shot(glance)
         if is_cut:
             self._tracker.cut(at)
             self._cuts.append(at)
@@ -141,23 +144,28 @@ class Extractor:
         else:
             self._tracker.rest()
         if plan.detect[at] or is_cut:
-            faces = self._detect(at, bgr)
+            faces = self._detect(at, bgr, glance)
             wanted = bgr if plan.follow[at] else None
             self._tracker.see(at, faces, wanted, is_scheduled=bool(plan.detect[at]))
         if plan.keep[at]:
             self._pending.append((at, bgr, set()))
         self._settle(at)
 
-    def _detect(self, at: int, bgr: np.ndarray) -> Detections:
+    def _detect(self, at: int, bgr: np.ndarray, glance: np.ndarray) -> Detections:
         if at in self._known:
             return self._known[at]
-        last = self._last
-        is_full = last is None or len(last) == 0 or self._since_full >= FULL_EVERY - 1
-        faces = self._detector.detect(bgr, None if is_full or last is None else last.boxes)
-        if not is_full and last is not None and _firm(faces) < _firm(last):
-            is_full = True  # someone is gone, or has moved out of the part looked at
+        faces, last = None, self._last
+        if last is not None and len(last) and self._since_full < FULL_EVERY - 1:
+            height, width = bgr.shape[:2]
+            if not self._searched.is_changed(glance, last.boxes, width, height):
+                faces = self._detector.detect(bgr, last.boxes)
+                if _n_likely(faces) < _n_likely(last):
+                    faces = None  # someone is gone, or has moved out of the part looked at
+        self._since_full += 1
+        if faces is None:
             faces = self._detector.detect(bgr)
-        self._since_full = 0 if is_full else self._since_full + 1
+            self._searched.remember(glance)
+            self._since_full = 0
         self._last = faces
         self._known[at] = faces
         return faces
@@ -205,5 +213,5 @@ class Extractor:
         return slots
 
 
-def _firm(faces: Detections) -> int:
-    return int((faces.confidence > 0.9 * FIRM).sum())
+def _n_likely(faces: Detections) -> int:
+    return int((faces.confidence > LIKELY).sum())
