@@ -121,6 +121,11 @@ class DatasetLock:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def token(self) -> str:
+        """What proves that the lock is ours; empty while it is not."""
+        return self._holder.token if self._holder is not None else ""
+
     @contextmanager
     def held(self, wait_s: float = 0.0) -> Iterator[DatasetLock]:
         """Hold the lock while the block runs.

@@ -11,6 +11,8 @@ from pyarrow import fs as pafs
 from fakeout_core.errors import ConfigError
 from pipelines.objects import ObjectInfo, Versioned
 
+_SINGLE_PUT_BYTES = 64 << 20
+
 
 def endpoint_url() -> str | None:
     """The endpoint named by the standard variables; None means Amazon's."""
@@ -124,7 +126,11 @@ class S3Store:
             raise _not_found(error, path) from error
 
     def write(self, path: str, data: bytes | memoryview) -> None:
-        """One upload of the whole object (in parts when large)."""
+        """One request up to 64 MB; in parts above, which count only when all have arrived."""
+        if len(data) <= _SINGLE_PUT_BYTES:
+            bucket, _, key = path.partition("/")
+            self._client.put_object(Bucket=bucket, Key=key, Body=bytes(data))
+            return
         with self._filesystem.open_output_stream(path) as stream:
             stream.write(data)
 

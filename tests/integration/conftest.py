@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
 _numbers = itertools.count()
 
 
@@ -145,3 +147,18 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def environment() -> Callable[[], dict[str, str]]:
     """The environment for child processes, emulators included."""
     return lambda: dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(gcs_emulator: str) -> Iterator[None]:
+    """One Ray node for the session, with the emulator's address in every worker's environment."""
+    import ray
+
+    from pipelines.cluster import quiet_ray_data
+
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    quiet_ray_data()
+    try:
+        yield
+    finally:
+        ray.shutdown()
