@@ -24,6 +24,7 @@ from pipelines import storage
 from pipelines.lake import Lake
 from pipelines.layout import partition_of
 from pipelines.metrics_views import Group, read_table, read_view, view_digest
+from pipelines.staging import staging_folder
 
 pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
 
@@ -74,7 +75,7 @@ def compute_metrics(
         from pipelines import metrics_graph, metrics_run
     task = metrics_graph.MetricsTask(
         lake.uri,
-        lake.place("_staging", wanted[0].dataset, run_id, "metrics"),
+        lake.place(staging_folder(wanted[0].dataset, run_id), "metrics"),
         run_id,
         datetime.now(UTC),
         config,

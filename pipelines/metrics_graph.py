@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute
 from apache_beam.pvalue import AsDict
 
+from fakeout_core.ids import digest
 from fakeout_core.metrics.compare import compare
 from fakeout_core.metrics.config import POLICIES, MetricsConfig
 from fakeout_core.metrics.evaluate import (
@@ -126,7 +127,8 @@ class KeepView(beam.DoFn):
 
 
 def _name(group: Group) -> str:
-    return "--".join(asdict(group).values())
+    """Key of a group between steps, and its files' name: partition values may hold anything."""
+    return digest(asdict(group), 16)
 
 
 def _keep_results(
@@ -272,7 +274,7 @@ class CompareModels(beam.DoFn):
             if a.is_wanted or b.is_wanted:
                 rows.extend(self._pair(a, b))
         if rows:
-            uri = join(self._task.spool_uri, "results", f"compare-{'--'.join(place)}.parquet")
+            uri = join(self._task.spool_uri, "results", f"compare-{digest(place, 16)}.parquet")
             write_table(uri, pa.Table.from_pylist(rows, MODEL_COMPARISONS.full_schema))
             yield "model_comparisons", uri
 
