@@ -39,5 +39,9 @@ lock: $(VENV)/.run ## resolve again and write the lock files (pins and hashes, n
 	$(UV) export --quiet --frozen --no-emit-project --no-header --extra all --no-default-groups --format requirements-txt -o requirements.lock
 	$(UV) export --quiet --frozen --no-emit-project --no-header --extra all --all-groups --format requirements-txt -o requirements-dev.lock
 
+infra-check: $(VENV)/.dev ## Terraform (fmt, init, validate, test), checkov, manifests, images; applies nothing
+	$(BIN)/python -m tools.infra_check --checkov
+	$(BIN)/python -m pytest -q tests/infra
+
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build dist

@@ -145,7 +145,7 @@ def copy_of(template: dict[str, Any], name: str) -> dict[str, Any]:
             "namespace": template["metadata"]["namespace"],
             "labels": labels,
         },
-        "spec": {**template["spec"], "suspend": True},
+        "spec": {**template["spec"], "suspend": False},
     }
 
 

@@ -20,6 +20,8 @@ from jobs import launch_rayjob
 from tests.infra import crd
 from tests.infra.test_manifests import named
 
+pytestmark = pytest.mark.timeout(60)  # a launcher that is broken waits for ever
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

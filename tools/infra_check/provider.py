@@ -71,10 +71,10 @@ def _build_messages() -> dict[str, Any]:
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for field_name, (number, kind) in fields.items():
-            item = message.field.add(name=field_name, number=number)
-            item.label = 3 if kind.startswith("*") else 1
+            item: Any = message.field.add(name=field_name, number=number)
+            item.label = 3 if kind.startswith("*") else 1  # repeated, optional
             kind = kind.lstrip("*")
-            item.type = _SCALARS.get(kind, 11)
+            item.type = _SCALARS.get(kind, 11)  # 11: a message
             if kind not in _SCALARS:
                 item.type_name = f".{package}.{kind}"
     pool = descriptor_pool.DescriptorPool()
@@ -121,6 +121,10 @@ def read_only_arguments(block: Block, value: Any, path: str = "") -> Iterator[st
             yield from read_only_arguments(nested.block, part, f"{path}{name}.")
 
 
+def _serialize(message: Any) -> bytes:
+    return message.SerializeToString()
+
+
 class _Answers:
     """The procedures Terraform may call, over one schema."""
 
@@ -165,7 +169,7 @@ class _Answers:
             name: grpc.unary_unary_rpc_method_handler(
                 lambda request, _context, answer=answer: answer(request),
                 request_deserializer=_M[kind].FromString,
-                response_serializer=lambda message: message.SerializeToString(),
+                response_serializer=_serialize,
             )
             for name, (kind, answer) in table.items()
         }
