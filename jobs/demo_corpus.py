@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from fakeout_core.config import CropConfig
-from fakeout_core.crop import crop_video
+from fakeout_core.media.isolate import Child
 
 TAKES_S = ((0.0, 3.0), (2.8, 5.8), (5.6, 8.7))
 """Start and end of each take, seconds; they overlap a little so that each has enough frames."""
@@ -80,15 +80,16 @@ def build_demo_corpus(folder: Path) -> list[Path]:
 
 def read_take(path: Path) -> Take:
     """Decode a whole small file."""
+    frames: list[np.ndarray] = []
+    sound: list[np.ndarray] = []
     with av.open(str(path)) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
-        frames, sound = [], []
         for frame in container.decode(video, audio):
             if isinstance(frame, av.VideoFrame):
                 frames.append(frame.to_ndarray(format="rgb24"))
-            else:
+            elif isinstance(frame, av.AudioFrame):
                 sound.append(frame.to_ndarray()[0])
-        rate = Fraction(len(frames), 1) / Fraction(video.duration * video.time_base)
+        rate = len(frames) / (Fraction(video.duration or 1) * (video.time_base or 1))
         return Take(
             np.stack(frames),
             rate.limit_denominator(1000),
@@ -151,7 +152,8 @@ def _with_frames(take: Take, change: Callable[[np.ndarray], np.ndarray]) -> Take
 
 
 def _face_box(path: Path) -> tuple[float, float, float, float]:
-    return crop_video(str(path), CropConfig(audio=False)).tracks[0].box
+    with Child("fakeout_core.crop:crop_video") as child:
+        return child.call(str(path), CropConfig(audio=False)).tracks[0].box
 
 
 def write_take(path: Path, take: Take) -> None:

@@ -61,7 +61,8 @@ def _show_scores(console: Console, lake: Lake, request: RunRequest, report: RunR
     rows = lake.read("scores", columns=[*columns, "audio_status"], filter=where).to_pylist()
     table = Table(title=f"scores · {request.dataset}/{request.split} · {report.model_key}")
     for name in ("video", "label", "score", "windows", "sound", "status"):
-        table.add_column(name, justify="right" if name in ("score", "windows") else "left")
+        justify = "right" if name in ("score", "windows") else "left"
+        table.add_column(name, justify=justify, overflow="fold")
     labels = {0: "real", 1: "fake", None: "–"}
     for row in sorted(rows, key=lambda row: row["video_id"])[:MAX_ROWS]:
         score = "–" if row["score"] is None else f"{row['score']:.4f}"
@@ -88,7 +89,7 @@ def _show_metrics(console: Console, lake: Lake, request: RunRequest, report: Run
     rows = lake.read("metrics", filter=where).to_pylist()
     table = Table(title="metrics · video level · videos without a score left out")
     for name in ("slice", "metric", "value", "95 % interval", "reals", "fakes"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     chosen = [row for row in rows if row["metric"] in HEADLINE and _is_headline(row["slice"])]
     for row in sorted(chosen, key=lambda row: (row["slice"], HEADLINE.index(row["metric"]))):
         value = row["undefined_reason"] if row["value"] is None else f"{row['value']:.4f}"

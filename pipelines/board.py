@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
@@ -85,5 +86,5 @@ def ask(board: Any, method: str, *arguments: Any) -> Any:
         return None
     try:
         return ray.get(getattr(board, method).remote(*arguments), timeout=30)
-    except ray.exceptions.RayError:
+    except RayError:
         return None

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +53,14 @@ def connect(address: str | None = None) -> ClusterSize:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     target = address or os.environ.get("RAY_ADDRESS") or None
     if not ray.is_initialized():
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if target is None:
             options["num_cpus"] = _machine_cpus() + SPARE_CPUS
             options["include_dashboard"] = False
+        logging.getLogger("ray").setLevel(logging.ERROR)
         try:
-            ray.init(address=target or "local", **options)
+            with _without_native_chatter():
+                ray.init(address=target or "local", **options)
         except ConnectionError as error:
             raise ConfigError(
                 f"no Ray cluster at {target}: {error}. Start one with `ray start --head`, or leave "
@@ -66,6 +71,20 @@ def connect(address: str | None = None) -> ClusterSize:
     nodes = sum(1 for node in ray.nodes() if node["Alive"])
     cpus = resources.get("CPU", 1.0) - (SPARE_CPUS if target is None else 0)
     return ClusterSize(max(cpus, 1.0), resources.get("GPU", 0.0), nodes)
+
+
+@contextmanager
+def _without_native_chatter() -> Iterator[None]:
+    """Keep the core worker's start-up lines, which no setting turns off, from the terminal."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def quiet_ray_data() -> None:

@@ -213,9 +213,14 @@ def compare(before: dict[str, Outcome], after: dict[str, Outcome], shift: float)
         and (video not in before or before[video].reason != reason or video in set(changed))
     ]
     healed = [v for v in both if before[v].reason is not None and after[v].score is not None]
-    named = {"new": new, "changed": changed, "deleted": deleted, "healed": healed}
-    counts = {name: len(videos) for name, videos in named.items()}
-    counts |= {"shifted": len(shifted), "failed": len(failed)}
+    counts = {
+        "new": len(new),
+        "changed": len(changed),
+        "deleted": len(deleted),
+        "shifted": len(shifted),
+        "failed": len(failed),
+        "healed": len(healed),
+    }
     shifted.sort(key=lambda one: -abs(one[2] - one[1]))
     return Summary(
         run_id="",
@@ -223,9 +228,12 @@ def compare(before: dict[str, Outcome], after: dict[str, Outcome], shift: float)
         split="",
         videos=len(after),
         counts=counts,
+        new=new[:MAX_NAMED],
+        changed=changed[:MAX_NAMED],
+        deleted=deleted[:MAX_NAMED],
         shifted=shifted[:MAX_NAMED],
         failed=failed[:MAX_NAMED],
-        **{name: videos[:MAX_NAMED] for name, videos in named.items()},
+        healed=healed[:MAX_NAMED],
     )
 
 

@@ -334,12 +334,12 @@ class _Run:
     def _metrics(self, report: RunReport) -> int:
         from pipelines.metrics import compute_metrics, metrics_are_current
 
-        request = self._request
-        where = {"dataset": request.dataset, "split": request.split, "model": self._model_key}
-        if not report.scored and metrics_are_current(request.lake_uri, **where):
+        lake_uri, where = self._request.lake_uri, (self._request.dataset, self._request.split)
+        if not report.scored and metrics_are_current(lake_uri, *where, self._model_key):
             self._show.note("metrics: the scores have not changed, kept as they are")
             return 0
-        return compute_metrics(request.lake_uri, **where, run_id=self._run_id).num_rows
+        rows = compute_metrics(lake_uri, *where, self._model_key, run_id=self._run_id)
+        return rows.num_rows
 
     def _crop_task(self) -> CropTask:
         request, config = self._request, self._config

@@ -123,7 +123,6 @@ def _rows_of(clip_file: str, video_ids: set[str]) -> Iterable[dict[str, Any]]:
     with fs.open_input_file(path) as source:
         parquet = pq.ParquetFile(source)
         column = parquet.schema_arrow.get_field_index("video_id")
-        wanted = pa.array(sorted(video_ids))
         for group in range(parquet.num_row_groups):
             bounds = parquet.metadata.row_group(group).column(column).statistics
             if bounds is not None and bounds.has_min_max:
@@ -131,7 +130,7 @@ def _rows_of(clip_file: str, video_ids: set[str]) -> Iterable[dict[str, Any]]:
                 if not any(inside):
                     continue
             table = parquet.read_row_group(group)
-            yield from table.filter(pc.is_in(table["video_id"], value_set=wanted)).to_pylist()
+            yield from table.filter(pc.field("video_id").isin(sorted(video_ids))).to_pylist()
 
 
 def decode_frames(clips: pa.Table) -> pa.Table:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from pipelines.board import StageCount
+
 PERIOD_S = 1.0
 
 
@@ -25,13 +27,15 @@ def watched(board: Any, stages: tuple[str, ...], show: Advance) -> Iterator[None
 
     def poll() -> None:
         import ray
+        from ray.exceptions import RayError
 
-        last, shown = False, {}
+        last = False
+        shown: dict[str, int] = {}
         while not last:
             last = stop.wait(PERIOD_S)
             try:
-                counts = ray.get(board.snapshot.remote(), timeout=10)
-            except ray.exceptions.RayError:
+                counts: dict[str, StageCount] = ray.get(board.snapshot.remote(), timeout=10)  # type: ignore[assignment]
+            except RayError:
                 continue  # the display can miss a beat; the work goes on
             for stage in stages:
                 if stage in counts:
