@@ -162,7 +162,14 @@ def run_finished(report: Any, dataset: str = "") -> None:
     gauge("fakeout_quarantine_share", report.quarantine_share, dataset=dataset)
     for stage, seconds in report.timings_s.items():
         gauge("fakeout_run_seconds", seconds, dataset=dataset, stage=stage)
-    facts = {"timings_s": report.timings_s, "quarantine_share": report.quarantine_share}
+    facts = {
+        "event": "run_finished",  # read by the log-based metrics of infra/terraform
+        "status": "quarantine" if report.exceeded else "done",
+        "dataset": dataset,
+        "quarantine_share": report.quarantine_share,
+        "videos_scored": getattr(report, "scored", None),
+        "timings_s": report.timings_s,
+    }
     logging.getLogger(LOGGER).info("run finished", extra={"facts": facts})
 
 

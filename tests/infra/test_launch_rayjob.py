@@ -236,8 +236,11 @@ def test_the_age_of_the_last_good_night(
 def test_log_fields_are_those_that_the_metrics_read() -> None:
     module = REPOSITORY / "infra/terraform/modules/monitoring/main.tf"
     text = module.read_text()
-    for event in ("rayjob_finished", "nightly_age"):
+    for event in ("run_finished", "rayjob_finished", "nightly_age"):
         assert f'"{event}"' in text
+    telemetry = (REPOSITORY / "pipelines/telemetry.py").read_text()
+    for field in ("run_finished", "status", "dataset", "quarantine_share", "videos_scored"):
+        assert f'"{field}"' in telemetry, f"pipelines/telemetry.py no longer logs {field}"
     source = Path(launch_rayjob.__file__).read_text()
     assert "nightly_age_h=" in source
     assert "nightly_age_h " in text

@@ -266,7 +266,7 @@ def test_no_secrets_and_known_placeholders_only(overlay: str) -> None:
     assert "Secret" not in {m["kind"] for m in manifests}
     text = yaml.safe_dump_all(manifests)
     found = set(re.findall(r"\b[A-Z]{3,}_[A-Z]+\b|\bDATASET\b", text))
-    names = {"JOB_NAME", "RAY_USAGE_STATS_ENABLED", "OMP_NUM_THREADS", "FAKEOUT_WEBHOOK_URL"}
+    names = {"JOB_NAME", "RAY_USAGE_STATS_ENABLED", "OMP_NUM_THREADS", "FAKEOUT_WEBHOOK_SECRET"}
     assert found - names <= PLACEHOLDERS
 
 

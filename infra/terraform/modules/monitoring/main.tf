@@ -5,6 +5,7 @@ locals {
   container = format("resource.type=%q AND resource.labels.namespace_name=%q", "k8s_container", var.namespace)
   run_end   = format("%s AND jsonPayload.event=%q", local.container, "run_finished")
   run_gone  = format("%s AND jsonPayload.event=(%q OR %q)", local.container, "run_finished", "rayjob_finished")
+  rescan    = format("%s AND jsonPayload.event=%q", local.container, "rescan_finished")
   age       = format("%s AND jsonPayload.event=%q", local.container, "nightly_age")
   prefix    = "logging.googleapis.com/user/fakeout"
   series    = "resource.type=%q AND metric.type=%q"
@@ -46,7 +47,7 @@ resource "google_logging_metric" "runs" {
 resource "google_logging_metric" "values" {
   for_each = {
     quarantine_share = { about = "Share of a run's videos that failed", filter = local.run_end }
-    score_drift      = { about = "Distance between the scores of a run and those before it", filter = local.run_end }
+    score_drift      = { about = "Share of the videos scored before whose score moved", filter = local.rescan }
     videos_scored    = { about = "Videos scored by a run", filter = local.run_end }
     nightly_age_h    = { about = "Hours since the last nightly run that ended well", filter = local.age }
   }
@@ -90,7 +91,7 @@ locals {
     score_drift = {
       name  = "FakeOut: scores have drifted"
       above = var.max_score_drift
-      help  = "The scores of the last run differ from those before it: a new source, a new checkpoint, or a broken preprocessing step."
+      help  = "Many videos have another score than before: a new checkpoint, changed content, or a changed preprocessing step. The run's summary names them."
     }
   }
 }

@@ -42,13 +42,13 @@ variable "max_quarantine_share" {
 }
 
 variable "max_score_drift" {
-  description = "Distance (0 to 1) between the scores of a run and those before it above which an alert fires."
+  description = "Share (0 to 1) of the videos scored before whose score moved, above which an alert fires."
   type        = number
   default     = 0.2
 
   validation {
     condition     = var.max_score_drift > 0 && var.max_score_drift < 1
-    error_message = "max_score_drift is a distance between 0 and 1."
+    error_message = "max_score_drift is a share between 0 and 1."
   }
 }
 

@@ -56,6 +56,11 @@ run "metrics_read_the_fields_that_jobs_log" {
   }
 
   assert {
+    condition     = strcontains(google_logging_metric.values["score_drift"].filter, "rescan_finished")
+    error_message = "drift is stated by the rescan, not by every run"
+  }
+
+  assert {
     condition     = length(google_logging_metric.runs.metric_descriptor[0].labels) == length(google_logging_metric.runs.label_extractors)
     error_message = "every extracted label must be declared"
   }
