@@ -23,6 +23,9 @@ from fakeout_core.model.config import ModelConfig
 from fakeout_core.model.network import audio_tower, video_tower
 from fakeout_core.model.trees import Tree, Weights
 
+CPU_ENGINES = ("openvino", "onnxruntime")
+"""In order of measured speed; ``benchmarks/towers.py`` measures them again."""
+
 
 class Engine(Protocol):
     """Computes one static batch of windows.
@@ -104,9 +107,10 @@ def choose_engine(config: ModelConfig) -> tuple[str, str]:
     engine = config.engine
     on_cpu = jax.default_backend() == "cpu"
     if engine == "auto":
-        engine = "onnxruntime" if on_cpu and _installed("onnxruntime") else "xla"
+        candidates = CPU_ENGINES if on_cpu else ()
+        engine = next((one for one in candidates if _installed(one)), "xla")
     elif engine != "xla" and not _installed(engine):
-        raise ConfigError(f"engine {engine} is not installed; pip install 'fakeout[{engine}]'")
+        raise ConfigError(f"engine {engine} is not installed: pip install {engine}")
     precision = config.precision
     if precision == "auto":
         precision = "float32" if on_cpu or engine != "xla" else "bfloat16"
@@ -126,7 +130,9 @@ def make_engine(weights: Weights, config: ModelConfig) -> Engine:
         from fakeout_core.model.onnx_engine import OnnxEngine
 
         return OnnxEngine(weights, config, precision)
-    raise ConfigError(f"no engine {engine}")
+    from fakeout_core.model.openvino_engine import OpenvinoEngine
+
+    return OpenvinoEngine(weights, config, precision)
 
 
 def _installed(module: str) -> bool:

@@ -106,14 +106,14 @@ class VideoUnit(hk.Module):
         super().__init__(name)
         self._channels, self._blocks, self._stride = channels, blocks, stride
 
-    def __call__(self, x: jax.Array, n_frames: int, training: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, n_frames: int, training: bool) -> tuple[jax.Array, Endpoints]:
         """Apply the blocks in turn."""
+        endpoints: Endpoints = {}
         for index in range(self._blocks):
-            stride = self._stride if index == 0 else 1
-            x = VideoBlock(self._channels, stride, index == 0, f"block_{index}")(
-                x, n_frames, training
-            )
-        return x
+            stride, name = self._stride if index == 0 else 1, f"block_{index}"
+            x = VideoBlock(self._channels, stride, index == 0, name)(x, n_frames, training)
+            endpoints[name] = x
+        return x, endpoints
 
 
 class TSMResNet(hk.Module):
@@ -127,15 +127,17 @@ class TSMResNet(hk.Module):
         """Map float [N, T, 224, 224, 3] in 0..1 to [N, 2048 × width]."""
         n_frames = video.shape[1]
         x = video.reshape(-1, *video.shape[2:])
-        x = _max_pool(_conv(64 * self._width, 7, 2, "tsm_resnet_stem")(x))
-        endpoints = {"tsm_resnet_stem": x}
+        stem = _conv(64 * self._width, 7, 2, "tsm_resnet_stem")(x)
+        x = _max_pool(stem)
+        endpoints = {"video/tsm_resnet_stem": stem, "video/max_pool": x}
         for index, blocks in enumerate(BLOCKS):
             channels, stride = 256 * self._width << index, 1 if index == 0 else 2
             name = f"tsm_resnet_unit_{index}"
-            x = VideoUnit(channels, blocks, stride, name)(x, n_frames, training)
-            endpoints[name] = x
+            x, inner = VideoUnit(channels, blocks, stride, name)(x, n_frames, training)
+            endpoints |= {f"video/{name}/{block}": value for block, value in inner.items()}
+            endpoints[f"video/{name}"] = x
         x = jax.nn.relu(_batch_norm()(x, training))
-        endpoints["last_conv"] = x
+        endpoints["video/last_conv"] = x
         per_frame = jnp.mean(x, axis=(1, 2))
         return jnp.mean(per_frame.reshape(-1, n_frames, x.shape[-1]), axis=1), endpoints
 
@@ -166,12 +168,14 @@ class AudioGroup(hk.Module):
         super().__init__(name)
         self._channels, self._blocks, self._stride = channels, blocks, stride
 
-    def __call__(self, x: jax.Array, training: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, training: bool) -> tuple[jax.Array, Endpoints]:
         """Apply the blocks in turn."""
+        endpoints: Endpoints = {}
         for index in range(self._blocks):
-            stride = self._stride if index == 0 else 1
-            x = AudioBlock(self._channels, stride, index == 0, f"block_{index}")(x, training)
-        return x
+            stride, name = self._stride if index == 0 else 1, f"block_{index}"
+            x = AudioBlock(self._channels, stride, index == 0, name)(x, training)
+            endpoints[name] = x
+        return x, endpoints
 
 
 class AudioResNet(hk.Module):
@@ -187,12 +191,14 @@ class AudioResNet(hk.Module):
 
     def __call__(self, log_mel: jax.Array, training: bool) -> tuple[jax.Array, Endpoints]:
         """Map float [N, 183, 80, 1] in decibels to [N, 2048]."""
-        x = _max_pool(self._stem(log_mel))
-        endpoints: Endpoints = {}
+        stem = self._stem(log_mel)
+        x = _max_pool(stem)
+        endpoints = {"audio/initial_conv": stem}
         for index, group in enumerate(self._groups):
-            x = group(x, training)
-            endpoints[f"audio_block_group_{index}"] = x
-        endpoints["audio_last_conv"] = x
+            name = f"audio/block_group_{index}"
+            x, inner = group(x, training)
+            endpoints |= {f"{name}/{block}": value for block, value in inner.items()}
+            endpoints[name] = x
         return jnp.mean(jax.nn.relu(_batch_norm()(x, training)), axis=(1, 2)), endpoints
 
 
@@ -258,10 +264,11 @@ def network(variant: Variant, modality: Modality) -> hk.TransformedWithState:
         assert seen is not None
         features = seen if heard is None else jnp.concatenate([seen, heard], axis=-1)
         # Three affine maps with nothing between them: so were the published heads trained.
-        x = hk.Linear(512, name="first_mlp_layer")(features)
-        x = hk.Linear(128, name="second_mlp_layer")(x)
-        logits = hk.Linear(2, name="third_mlp_layer")(x)
-        return Outputs(logits, seen, heard, endpoints)
+        x = features
+        for size, name in ((512, "first"), (128, "second"), (2, "third")):
+            x = hk.Linear(size, name=f"{name}_mlp_layer")(x)
+            endpoints[f"{name}_mlp_layer"] = x
+        return Outputs(x, seen, heard, endpoints)
 
     return hk.transform_with_state(forward)
 
