@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import signal
 import sys
 from types import FrameType
@@ -58,6 +59,10 @@ def _terminated(_signal: int, _frame: FrameType | None) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:  # Ray sets it in the jobs it starts
+        from pipelines.telemetry import log_json
+
+        log_json()
     signal.signal(signal.SIGTERM, _terminated)
     try:
         build_app()(args=argv, prog_name="fakeout")  # leaves by itself; usage errors with 2

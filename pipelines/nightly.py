@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.dataset as pads
 
 from fakeout_core.ids import crop_fingerprint
-from pipelines import storage
+from pipelines import storage, telemetry
 from pipelines.compact import compact
 from pipelines.current import read_catalog
 from pipelines.lake import Lake
@@ -142,6 +142,8 @@ def rescan(
         quarantine_share=report.quarantine_share,
         weights_untrained=request.checkpoint is None,
     )
+    compared = sum(outcome.score is not None for outcome in before.values())
+    telemetry.rescan_finished(request.dataset, compared, summary.counts.get("shifted", 0))
     uri = lake.place(FOLDER, f"{report.run_id}.json")
     storage.write_bytes(uri, json.dumps(dataclasses.asdict(summary), indent=1).encode())
     return report, summary

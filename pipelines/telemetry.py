@@ -173,6 +173,19 @@ def run_finished(report: Any, dataset: str = "") -> None:
     logging.getLogger(LOGGER).info("run finished", extra={"facts": facts})
 
 
+def rescan_finished(dataset: str, compared: int, shifted: int) -> None:
+    """State how many scores moved; infra/terraform makes an alert of it.
+
+    Args:
+        dataset: the dataset.
+        compared: videos that had a score before.
+        shifted: of those, the ones whose score moved.
+    """
+    drift = shifted / compared if compared else None
+    facts = {"event": "rescan_finished", "dataset": dataset, "score_drift": drift}
+    logging.getLogger(LOGGER).info("rescan finished", extra={"facts": facts})
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, the run's context, the facts."""
 

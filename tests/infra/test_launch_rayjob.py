@@ -239,8 +239,39 @@ def test_log_fields_are_those_that_the_metrics_read() -> None:
     for event in ("run_finished", "rayjob_finished", "nightly_age"):
         assert f'"{event}"' in text
     telemetry = (REPOSITORY / "pipelines/telemetry.py").read_text()
-    for field in ("run_finished", "status", "dataset", "quarantine_share", "videos_scored"):
+    fields = ("status", "dataset", "quarantine_share", "videos_scored", "score_drift")
+    for field in ("run_finished", "rescan_finished", *fields):
         assert f'"{field}"' in telemetry, f"pipelines/telemetry.py no longer logs {field}"
     source = Path(launch_rayjob.__file__).read_text()
     assert "nightly_age_h=" in source
     assert "nightly_age_h " in text
+
+
+def test_a_submitted_job_states_its_end_as_json() -> None:
+    """Inside a Ray job the driver's lines are JSON; the log-based metrics read nothing else."""
+    code = """
+import sys
+from types import SimpleNamespace
+from jobs import cli
+from pipelines import telemetry
+try:
+    cli.main(["--help"])
+except SystemExit:
+    pass
+report = SimpleNamespace(exceeded=True, quarantine_share=0.25, scored=3, timings_s={})
+telemetry.run_finished(report, "corpus")
+telemetry.rescan_finished("corpus", 4, 1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env=os.environ | {"RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    run_line, rescan_line = (json.loads(line) for line in done.stderr.splitlines()[-2:])
+    assert run_line["event"] == "run_finished"
+    assert (run_line["status"], run_line["quarantine_share"]) == ("quarantine", 0.25)
+    assert (rescan_line["event"], rescan_line["score_drift"]) == ("rescan_finished", 0.25)
