@@ -89,7 +89,9 @@ def _seen(candidate: Candidate, plan: Plan, n_frames: int, counts: dict[int, int
     for frame, _ in candidate.boxes:
         seen[frame : frame + counts.get(frame, 1)] = True
     seen[plan.follow] = False
-    seen[candidate.frames] = True
+    followed = np.asarray(candidate.frames, np.int64)
+    seen[followed] = True
+    seen[followed[1:][np.diff(followed) == 2] - 1] = True  # spared between two that were looked at
     return seen[:n_frames]
 
 
