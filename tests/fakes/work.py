@@ -32,6 +32,9 @@ def crop_bytes(path: str, config: CropConfig) -> Clip:
         os.kill(os.getpid(), signal.SIGSEGV)
     if word == b"hang":
         time.sleep(3600)
+    if word == b"killowner":
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(3600)
     if word == b"noface":
         raise MediaError(Reason.NO_FACE, "nobody there")
     if word.startswith(b"slow"):
@@ -74,6 +77,30 @@ class CountingDetector(Detector):
     def score_windows(self, frames: np.ndarray, log_mel: np.ndarray | None = None) -> np.ndarray:
         mean = frames.reshape(len(frames), -1).mean(axis=1) / 255.0
         return np.stack([1 - mean, mean], axis=1).astype(np.float32)
+
+
+class SlowDetector(CountingDetector):
+    """Takes its time, so that there is a moment to kill it in."""
+
+    def score_windows(self, frames: np.ndarray, log_mel: np.ndarray | None = None) -> np.ndarray:
+        time.sleep(0.3)
+        return super().score_windows(frames, log_mel)
+
+
+class PlacedDetector(CountingDetector):
+    """Says in its engine column where it ran, and what share of the device it was given."""
+
+    @property
+    def engine(self) -> str:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
+        return f"{node}/{gpus}/{os.environ.get('XLA_CLIENT_MEM_FRACTION', '')}"
+
+    @engine.setter
+    def engine(self, value: str) -> None:
+        pass
 
 
 def write_corpus(folder: Path, n: int, words: dict[int, bytes] | None = None) -> list[Path]:

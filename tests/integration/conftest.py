@@ -149,9 +149,9 @@ def environment() -> Callable[[], dict[str, str]]:
     return lambda: dict(os.environ)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster(gcs_emulator: str) -> Iterator[None]:
-    """One Ray node for the session, with the emulator's address in every worker's environment."""
+    """One Ray node for a module, with the emulator's address in every worker's environment."""
     import ray
 
     from pipelines.cluster import quiet_ray_data
