@@ -8,6 +8,8 @@ a hundred false pairs in 32 bits.
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -64,9 +66,12 @@ def content_groups(
 
 
 def file_digest(path: str) -> str | None:
-    """Digest of a local file's bytes; None if it cannot be read."""
+    """Digest of a local file's bytes; None if it cannot be read, or is no longer a plain file."""
     try:
-        with open(path, "rb") as file:
+        # Without blocking: a pipe put in the file's place would hold the reader for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError:
         return None

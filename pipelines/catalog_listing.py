@@ -92,7 +92,7 @@ def into_tables(
             path,
             item.uri,
             item.size_bytes,
-            str(item.generation) if item.generation is not None else None,
+            item.generation or None,
             item.checksum or None,
             kind is Likeness.VIDEO,
         )

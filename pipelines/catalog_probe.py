@@ -1,22 +1,18 @@
-"""What a video declares about itself, read in a killable child from a few ranges of its bytes.
+"""What a video declares about itself, read in a killable child without network or credentials.
 
 Nothing here imports Beam: the child process loads this module and must start quickly.
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from fakeout_core.config import MediaLimits
 from fakeout_core.errors import MediaError, Reason
 
 HEAD_BYTES = 4096
 """Enough for every magic number, and for telling text from media."""
-
-READ_AHEAD_BYTES = 1 << 18
-"""One range read; the header of most files, and few requests for those with a trailing index."""
 
 VERDICTS = frozenset(
     {
@@ -84,29 +80,29 @@ def reason_of(text: str) -> tuple[Reason, str]:
     return Reason.INTERNAL, text[:500]
 
 
-def probe_object(uri: str, limits: MediaLimits) -> dict[str, Any]:
-    """Sniff and probe one object; runs inside the child.
+def probe_file(path: str, limits: MediaLimits) -> dict[str, Any]:
+    """Sniff and probe one local file; runs inside the child.
 
     Args:
-        uri: of the object.
+        path: a whole video, or a view of one (see ``catalog_ranges``).
         limits: bounds on one video.
 
     Returns:
         Fields of ``Probed``, as plain values: a child may send nothing else.
 
     Raises:
-        MediaError: the object could not be read (a reason outside ``VERDICTS``).
+        MediaError: the file could not be read (a reason outside ``VERDICTS``).
     """
-    return asdict(_probed(uri, limits))
+    return asdict(_probed(path, limits))
 
 
-def _probed(uri: str, limits: MediaLimits) -> Probed:
+def _probed(path: str, limits: MediaLimits) -> Probed:
     from fakeout_core.media.probe import probe
     from fakeout_core.media.sniff import sniff
 
     container: str | None = None
     try:
-        with _opened(uri) as stream:
+        with open(path, "rb") as stream:
             container = sniff(stream.read(HEAD_BYTES))
             stream.seek(0)
             info = probe(stream, limits)
@@ -114,10 +110,10 @@ def _probed(uri: str, limits: MediaLimits) -> Probed:
         if error.reason in VERDICTS:
             return Probed(error.reason.value, container)
         raise
-    except FileNotFoundError as error:
-        raise MediaError(Reason.NOT_FOUND, f"{uri}: listed, and gone when read: {error}") from None
+    except FileNotFoundError:
+        raise MediaError(Reason.NOT_FOUND, "listed, and gone when read") from None
     except OSError as error:
-        raise MediaError(Reason.STORAGE, f"{uri}: cannot be read: {error}") from None
+        raise MediaError(Reason.STORAGE, f"cannot be read: {error}") from None
     return Probed(
         OK,
         info.container,
@@ -128,14 +124,3 @@ def _probed(uri: str, limits: MediaLimits) -> Probed:
         info.height,
         info.has_audio,
     )
-
-
-def _opened(uri: str) -> BinaryIO:
-    """Open an object for reading at any place, a range at a time."""
-    from pipelines.storage import filesystem, local_path
-
-    path = local_path(uri)
-    if path is not None:
-        return open(path, "rb")
-    store, key = filesystem(uri)
-    return io.BufferedReader(cast(Any, store.open_input_file(key)), READ_AHEAD_BYTES)

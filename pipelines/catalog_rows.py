@@ -154,7 +154,8 @@ def finish(
         names = [duplicates.get(row) for row in range(table.num_rows)]
         table = _set(table, "duplicate_of", names)
     status = table["probe_status"]
-    media = pc.or_(table["sure"], pc.equal(pc.fill_null(status, "ok"), "ok"))
+    # Without an extension the magic bytes decide, even if the header then makes no sense.
+    media = pc.or_(table["sure"], pc.or_(status.is_null(), table["container"].is_valid()))
     for path in table.filter(pc.invert(media))["video_id"].to_pylist():
         tally.skip("not_media", path)
     tally.counts["reused"] += pc.sum(pc.is_valid(resolved["probe_status"])).as_py() or 0

@@ -30,6 +30,8 @@ from pipelines.storage import delete, list_objects, local_path, prune, read_byte
 _log = logging.getLogger(__name__)
 
 LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner")
+JOB_SERVER_RUNNERS = ("PortableRunner", "FlinkRunner", "SparkRunner")
+"""Their job servers bring options of their own, which the Python side cannot check."""
 _OWN_ERROR = re.compile(r"fakeout_core\.errors\.(ConfigError|StorageError): (.*)", re.DOTALL)
 
 
@@ -91,8 +93,33 @@ def spool(task: CatalogTask) -> Iterator[None]:
 
 
 def options_for(beam_args: Sequence[str]) -> PipelineOptions:
-    """Beam options; the code of this package is importable by name, so no session is pickled."""
-    return PipelineOptions(list(beam_args), save_main_session=False)
+    """Beam options; the code of this package is importable by name, so no session is pickled.
+
+    Raises:
+        ConfigError: an option that Beam does not know, for runners whose options it knows.
+    """
+    options = PipelineOptions(list(beam_args), save_main_session=False)
+    if options.view_as(StandardOptions).runner not in JOB_SERVER_RUNNERS:
+        given = options.get_all_options(drop_default=True, retain_unknown_options=True)
+        unknown = sorted(set(given) - set(options.get_all_options()))
+        if unknown:
+            raise ConfigError(f"--beam-arg: Beam has no option {', '.join(unknown)}")
+    return options
+
+
+def _pipeline(options: PipelineOptions) -> beam.Pipeline:
+    name = options.view_as(StandardOptions).runner or ""
+    if name in LOCAL_RUNNERS:
+        # Beam's own portable runner, in this process: what DirectRunner may choose instead needs
+        # a binary that may not be there.
+        options.view_as(StandardOptions).runner = None
+        return beam.Pipeline(runner=FnApiRunner(), options=options)
+    try:
+        return beam.Pipeline(options=options)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            f"--beam-arg=--runner={name}: {error}. Dataflow needs pip install 'apache-beam[gcp]'"
+        ) from None
 
 
 def execute(task: CatalogTask, beam_args: Sequence[str] = ()) -> Outcome:
@@ -100,19 +127,13 @@ def execute(task: CatalogTask, beam_args: Sequence[str] = ()) -> Outcome:
 
     Args:
         task: what to catalog.
-        beam_args: of the runner. Without a runner, or with ``DirectRunner``, Beam's own portable
-            runner works in this process: its successor needs a binary that may not be there.
+        beam_args: of the runner; without one the graph runs in this process.
 
     Raises:
         ConfigError: a list of the corpus is malformed.
         StorageError: the corpus or the lake cannot be read or written.
     """
-    options = options_for(beam_args)
-    name = options.view_as(StandardOptions).runner or ""
-    if name in LOCAL_RUNNERS:
-        options.view_as(StandardOptions).runner = None
-    runner = FnApiRunner() if name in LOCAL_RUNNERS else None
-    pipeline = beam.Pipeline(runner=runner, options=options)
+    pipeline = _pipeline(options_for(beam_args))
     build_graph(pipeline, task)
     try:
         pipeline.run().wait_until_finish()

@@ -24,6 +24,7 @@ from pipelines import catalog_duplicates as duplicates
 from pipelines.catalog_listing import LISTED, Shard, Sidecar, into_tables
 from pipelines.catalog_outcome import Outcome, write_outcome
 from pipelines.catalog_probe import Probed, UnreadableObjectError, reason_of
+from pipelines.catalog_ranges import local_view
 from pipelines.catalog_rows import RESOLVED, OldSnapshot, finish, resolve
 from pipelines.catalog_tally import Tally, merge
 from pipelines.storage import (
@@ -35,7 +36,7 @@ from pipelines.storage import (
     write_bytes,
 )
 
-PROBE_TARGET = "pipelines.catalog_probe:probe_object"
+PROBE_TARGET = "pipelines.catalog_probe:probe_file"
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,8 @@ class ProbeObject(beam.DoFn):
             )
             self._child = Child(self._task.probe_target, limits)
         try:
-            probed = self._child.call(element.uri, self._task.limits)
+            with local_view(element.uri) as path:
+                probed = self._child.call(path, self._task.limits)
         except MediaError as error:
             raise UnreadableObjectError(error.reason, error.detail) from None
         except StorageError as error:
