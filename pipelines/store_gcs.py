@@ -1,4 +1,4 @@
-"""Google Cloud Storage: its client for listing and conditions, pyarrow for the bytes.
+"""Google Cloud Storage: its client for listing, conditions and writing, pyarrow for reading.
 
 pyarrow reads several times faster per CPU second (docs/decisions/0042), and cannot list generations
 or make conditional requests; hence both.
@@ -17,6 +17,7 @@ from fakeout_core.errors import ConfigError
 from pipelines.objects import ObjectInfo, Versioned
 
 _TIMEOUT_S = (10, 60)
+_UPLOAD_TIMEOUT_S = (10, 300)
 _FIELDS = "items(name,size,generation,crc32c,md5Hash,updated),nextPageToken"
 
 
@@ -147,9 +148,9 @@ class GcsStore:
         return Versioned(data, str(blob.generation))
 
     def write(self, path: str, data: bytes | memoryview) -> None:
-        """One upload of the whole object."""
-        with self._filesystem.open_output_stream(path) as stream:
-            stream.write(data)
+        """One upload of the whole object; nothing is visible before it has all arrived."""
+        # Not through pyarrow: its uploads take two requests and several seconds of own retries.
+        self._blob(path).upload_from_string(bytes(data), timeout=_UPLOAD_TIMEOUT_S, retry=None)
 
     def create(self, path: str, data: bytes) -> str | None:
         """Create only if absent."""
