@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fakeout_core.datasets.registry import canonical_name
 from fakeout_core.errors import ConfigError
 from pipelines.config import RunConfig
 from pipelines.settings import load_settings
@@ -46,7 +47,7 @@ def load_config(path: str | None, overrides: list[str] | None) -> RunConfig:
 
 
 def dataset_name(given: str | None, source: str) -> str:
-    """The dataset's name: as given, else from the last part of the source.
+    """The dataset's name: as given (known aliases by their own name), else the source's last part.
 
     Raises:
         ConfigError: the name given cannot be a partition value.
@@ -54,7 +55,7 @@ def dataset_name(given: str | None, source: str) -> str:
     if given is None:
         last = PurePosixPath(source.rstrip("/")).name
         given = re.sub(r"[^A-Za-z0-9._-]+", "_", last).strip("._-") or "videos"
-    return partition_name("--dataset", given)
+    return partition_name("--dataset", canonical_name(given))
 
 
 def partition_name(option: str, value: str) -> str:
