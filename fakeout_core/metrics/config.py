@@ -45,7 +45,7 @@ class MetricsConfig:
     confidence: float = 0.95
     seed: int = 0
     max_groups: int = 1000
-    max_cells: int = 4096
+    max_cells: int = 2048
     exact_rows: int = 10_000_000
     sketch_bins: int = 65_536
     sketch_groups: int = 400
