@@ -60,6 +60,8 @@ def register(app: typer.Typer) -> None:
         fakeavceleb. Any other dataset name is a custom corpus: labels come from --labels, from
         folders called real and fake, or there are none.
         """
+        from contextlib import nullcontext
+
         from fakeout_core.ids import new_run_id
         from pipelines.catalog import build_catalog
         from pipelines.lake import Lake
@@ -69,8 +71,10 @@ def register(app: typer.Typer) -> None:
         name = dataset_name(dataset, source)
         tables, run_id = Lake(lake), new_run_id()
         lock = DatasetLock(tables, name, run_id, resolved.policy.lock_ttl_s)
-        with lock.held(wait_s=resolved.policy.lock_wait_s):
-            tables.recover(name, run_id)
+        held = nullcontext() if dry_run else lock.held(wait_s=resolved.policy.lock_wait_s)
+        with held:
+            if not dry_run:
+                tables.recover(name, run_id)
             summary = build_catalog(
                 source,
                 lake,

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from fakeout_core.errors import ConfigError
 from fakeout_core.ids import content_version
+from jobs.commands import catalog
 from pipelines.catalog import CatalogSummary, build_catalog
 from pipelines.lake import Lake
 from pipelines.objects import ObjectInfo
@@ -57,6 +60,8 @@ def test_what_becomes_a_row(tree: Tree, build) -> None:
     odd = 'fake/wav2lip/it\'s "odd"\nname 😀.mp4'
     tree.add("real/same.mp4", "b/noextension", "b/same.MOV")
     tree.add("fake/same.mp4", odd, fake=True)
+    bad_name = os.fsdecode(b"not utf-8 \xff.mp4")
+    tree.add(bad_name)
     tree.text("text.mp4", "hello")
     tree.text("empty.mp4", "")
     tree.text("notes.txt", "hello")
@@ -71,7 +76,9 @@ def test_what_becomes_a_row(tree: Tree, build) -> None:
         "b/same.MOV",
         "text.mp4",
         "empty.mp4",
+        "not utf-8 %FF.mp4",
     }
+    assert rows["not utf-8 %FF.mp4"]["codec"] == "h264"
     real, fake = rows["real/same.mp4"], rows[odd]
     assert (real["label"], real["manipulation"]) == (0, "real")
     assert (fake["label"], fake["manipulation"]) == (1, "wav2lip")
@@ -84,7 +91,7 @@ def test_what_becomes_a_row(tree: Tree, build) -> None:
     assert rows["text.mp4"]["container"] is None
     assert rows["empty.mp4"]["probe_status"] == "empty"
     assert summary.skipped == {"hidden": 1, "not_media": 2}
-    assert summary.labels == {"real": 1, "fake": 2, "unlabelled": 4}
+    assert summary.labels == {"real": 1, "fake": 2, "unlabelled": 5}
     assert summary.n_quarantined == 0
     info = stat_object(str(tree.root / "real/same.mp4"))
     assert real["content_version"] == content_version(info.generation, info.checksum, 173378)
@@ -233,3 +240,25 @@ def test_a_source_that_became_empty_keeps_the_old_catalog(tree: Tree, build, tmp
     with pytest.raises(ConfigError, match="is empty"):
         build(tree.root)
     assert len(Lake(str(tmp_path / "lake")).read("catalog")) == 1
+
+
+def test_command(tree: Tree, tmp_path: Path) -> None:
+    tree.add("real/a.mp4")
+    app = typer.Typer()
+    catalog.register(app)
+    app.callback()(lambda: None)
+    lake = tmp_path / "lake"
+    arguments = ["catalog", str(tree.root), "--lake", str(lake)]
+    dry = CliRunner().invoke(app, [*arguments, "--dry-run"])
+    assert dry.exit_code == 0, dry.output
+    assert "1 videos (1 real)" in dry.output
+    assert "nothing was written" in dry.output
+    assert not [path for path in lake.rglob("*") if path.is_file()]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert len(Lake(str(lake)).read("catalog", dataset="corpus", split="all")) == 1
+    again = CliRunner().invoke(app, arguments)
+    assert "left as it is" in again.output
+    wrong = CliRunner().invoke(app, [*arguments, "--option", "compression"])
+    assert isinstance(wrong.exception, ConfigError)
+    assert "name=value" in str(wrong.exception)
