@@ -146,8 +146,13 @@ def _placed(stretches: list[_Stretch], start_s: float, end_s: float, rate: int) 
 
 
 def _decoded(opened: Any, stream: Any) -> Generator[Any]:
-    """Decode packet by packet; a bad packet costs itself."""
-    for packet in opened.demux(stream):
+    """Decode packet by packet; a bad packet costs itself, a lost demuxer the rest."""
+    packets = iter(opened.demux(stream))
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, FFmpegError):  # among them a packet said to be of gigabytes
+            return
         try:
             frames = packet.decode()
         except EOFError:
