@@ -18,6 +18,7 @@ from fakeout_core.schemas import TABLES
 from pipelines import layout, storage, transactions
 from pipelines.lake import Lake
 from pipelines.lock import DatasetLock
+from pipelines.retry import retrying
 
 DEFAULT_TARGET_BYTES = 128 << 20
 
@@ -95,10 +96,17 @@ def _owner(lake: Lake, keys: tuple[str, ...], path: str) -> str:
     """The dataset whose lock guards a file: from its folder, else from its metadata."""
     if "dataset" in keys:
         return layout.partition_of(path)["dataset"]
-    filesystem, full = storage.filesystem(lake.place(path))
-    with filesystem.open_input_file(full) as source:
-        metadata = pq.read_schema(source).metadata or {}
+    metadata = _footer(lake, path).metadata or {}
     return metadata.get(b"fakeout.dataset", b"").decode()
+
+
+def _footer(lake: Lake, path: str) -> pq.FileMetaData:
+    def read() -> pq.FileMetaData:
+        filesystem, full = storage.filesystem(lake.place(path))
+        with filesystem.open_input_file(full) as source:
+            return pq.read_metadata(source)
+
+    return retrying(read, f"read {path}", lake.retry)
 
 
 def _pack(paths: list[str], sizes: dict[str, int], target_bytes: int) -> list[list[str]]:
@@ -171,11 +179,7 @@ def _compact_dataset(
 
 def _merge(lake: Lake, group: Group, run_id: str) -> Compaction:
     rows = lake.read_files(group.table, group.files)
-    promised = 0
-    for path in group.files:
-        filesystem, full = storage.filesystem(lake.place(path))
-        with filesystem.open_input_file(full) as source:
-            promised += pq.read_metadata(source).num_rows
+    promised = sum(_footer(lake, path).num_rows for path in group.files)
     if promised != rows.num_rows:
         raise FakeoutError(
             f"{group.partition}: {promised} rows in {len(group.files)} files, {rows.num_rows} read"

@@ -342,11 +342,10 @@ class Lake:
         """Whether rows with the keys of a staged file are published already."""
         spec = layout.spec_of(file.table)
         values = layout.partition_of(file.final)
-        inside = [name for name in spec.key if name not in values]
-        filesystem, path = storage.filesystem(self.place(file.staged))
-        staged = pads.dataset(path, filesystem=filesystem, format="parquet").to_table(inside)
-        for name, value in values.items():
-            staged = staged.append_column(name, pa.array([value] * staged.num_rows, pa.string()))
+        filesystem, root = storage.filesystem(self.uri)
+        paths = {file.final: file.staged}
+        look = partial(scan.read_files, filesystem, root, spec, paths, list(spec.key))
+        staged = retrying(look, f"read {file.staged}", self._retry)
         videos = pads.field("video_id").isin(staged["video_id"].unique())
         rows = self.read(file.table, list(spec.key), videos, **values)
         return not set(layout.row_keys(spec, rows)).isdisjoint(layout.row_keys(spec, staged))

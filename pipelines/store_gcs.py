@@ -62,7 +62,7 @@ class GcsStore:
     @cached_property
     def _filesystem(self) -> pafs.FileSystem:
         # pyarrow's own retries stay short: ours decide, and log.
-        options: dict[str, Any] = {"retry_time_limit": timedelta(seconds=5)}
+        options: dict[str, Any] = {"retry_time_limit": timedelta(seconds=2)}
         if self._endpoint:
             scheme, host = self._endpoint.split("://", 1)
             options |= {"anonymous": True, "scheme": scheme, "endpoint_override": host}
