@@ -182,7 +182,12 @@ def make_track(
         absent_share=share[kept].astype(np.float32),
         face_px=face_side(candidate),
         n_frames_seen=int(selected.seen.sum()),
-        box=tuple(float(edge) for edge in selected.window),
+        box=(
+            float(selected.window.x1),
+            float(selected.window.y1),
+            float(selected.window.x2),
+            float(selected.window.y2),
+        ),
         fixes=(*selected.fixes, *(["gap_absent"] if is_gap else [])),
         sprite=_sprite(pixels),
     )

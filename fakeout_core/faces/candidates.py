@@ -185,7 +185,7 @@ class Tracker:
 
 
 def _has_room(box: np.ndarray, live: list[Candidate]) -> bool:
-    """Whether one more can be followed; lets go of the smallest if the newcomer is clearly larger."""
+    """Whether one more can be followed; the smallest goes if the newcomer is clearly larger."""
     if len(live) < MAX_LIVE:
         return True
     smallest = min(live, key=lambda c: _size(c.rectangle))

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from fakeout_core.faces.nets import onnx_net
+from fakeout_core.faces.nets import onnx_net, run
 from fakeout_core.faces.pooling import Integral
 
 LEAST_FACE_PX = 20
@@ -19,6 +19,12 @@ PYRAMID_FACTOR = 0.6
 THRESHOLDS = (0.6, 0.7, 0.7)
 CELL, CELL_STEP = 12, 2
 """Field of view of the first net and the distance between its cells, px of a level."""
+
+FITTING = (0.5, 3.0)
+"""Levels on which a known face is looked for: its side there, in fields of view."""
+
+DENSE = 400
+"""Candidates compared all with all."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,8 @@ class Mtcnn:
         Args:
             bgr: uint8 [h, w, 3].
             near: float [k, 4] boxes x, y, w, h. The first net then looks only at the cells around
-                each (half a side more on every side) and at levels where a face of a third to
-                three times its size shows. Scores of those cells do not depend on the rest of the
+                each (half a side more on every side), at levels where a face of half to thrice
+                its size shows. Scores of those cells do not depend on the rest of the
                 picture, so boxes equal those of a full look, unless a farther candidate would have
                 suppressed one.
 
@@ -148,7 +154,7 @@ class Mtcnn:
     ) -> np.ndarray:
         """Cells over the threshold in part of a level, float64 [n, 9]."""
         picture = integral.level(rows, columns, part)
-        scores, offsets = self._first.run(["probability", "offsets"], {"picture": picture})
+        scores, offsets = run(self._first, ["probability", "offsets"], picture)
         y, x = np.nonzero(scores[0, 1] >= THRESHOLDS[0])
         # In float32, as the reference: the floor of a whole number depends on it.
         at = np.stack([x * CELL_STEP + part[2], y * CELL_STEP + part[0]], 1).astype(np.float32)
@@ -164,7 +170,7 @@ class Mtcnn:
         boxes = boxes[good]
         if not len(boxes):
             return boxes
-        scores, offsets = self._second.run(["probability", "offsets"], {"picture": crops})
+        scores, offsets = run(self._second, ["probability", "offsets"], crops)
         kept = scores[:, 1] > THRESHOLDS[1]
         boxes = np.column_stack([boxes[kept, :4], scores[kept, 1]])
         offsets = offsets[kept]
@@ -177,9 +183,7 @@ class Mtcnn:
         boxes = boxes[good]
         if not len(boxes):
             return NOTHING
-        scores, offsets, places = self._third.run(
-            ["probability", "offsets", "points"], {"picture": crops}
-        )
+        scores, offsets, places = run(self._third, ["probability", "offsets", "points"], crops)
         kept = scores[:, 1] > THRESHOLDS[2]
         boxes = np.column_stack([boxes[kept, :4], scores[kept, 1]])
         offsets, places = offsets[kept], places[kept]
@@ -213,7 +217,7 @@ def _parts(
     parts: list[tuple[int, int, int, int]] = []
     for x, y, w, h in near:
         side = float(max(w, h)) * scale
-        if not CELL / 3 <= side <= CELL * 3:
+        if not FITTING[0] * CELL <= side <= FITTING[1] * CELL:
             continue
         cx, cy, reach = (x + w / 2) * scale, (y + h / 2) * scale, max(side, CELL * 0.75)
         # Even starts keep the pooling grid of the net where it is on the whole level.
@@ -239,25 +243,40 @@ def suppress(
     Returns:
         int64 [k], indices kept, best first.
     """
-    extra = 1.0 if over_smaller else 0.0
-    x1, y1, x2, y2 = boxes.T
-    areas = (x2 - x1 + extra) * (y2 - y1 + extra)
+    if len(boxes) > DENSE:
+        # Only a picture full of candidates gets here; a matrix of all pairs would be large.
+        order = np.argsort(-scores, kind="stable")[:DENSE]
+        kept = order[suppress(boxes[order], scores[order], limit, over_smaller=over_smaller)]
+        rest = np.setdiff1d(np.arange(len(boxes)), order)
+        for best in kept:
+            rest = rest[_overlaps(boxes[[best]], boxes[rest], over_smaller)[0] <= limit]
+        more = rest[suppress(boxes[rest], scores[rest], limit, over_smaller=over_smaller)]
+        return np.concatenate([kept, more])
     order = np.argsort(-scores, kind="stable")
-    kept: list[int] = []
-    while order.size:
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        if not rest.size:
-            break
-        w = np.minimum(x2[best], x2[rest]) - np.maximum(x1[best], x1[rest]) + extra
-        h = np.minimum(y2[best], y2[rest]) - np.maximum(y1[best], y1[rest]) + extra
-        shared = np.maximum(w, 0) * np.maximum(h, 0)
-        if over_smaller:
-            overlap = shared / np.minimum(areas[best], areas[rest])
-        else:
-            overlap = shared / (areas[best] + areas[rest] - shared)
-        order = rest[overlap <= limit]
-    return np.array(kept, np.int64)
+    boxes = boxes[order]
+    is_over = _overlaps(boxes, boxes, over_smaller) > limit
+    is_free = np.ones(len(boxes), bool)
+    kept_places: list[int] = []
+    for place in range(len(boxes)):
+        if is_free[place]:
+            kept_places.append(place)
+            is_free[is_over[place]] = False
+    return order[kept_places]
+
+
+def _overlaps(boxes: np.ndarray, others: np.ndarray, over_smaller: bool) -> np.ndarray:
+    """Overlap of boxes with others, float [n, m]; lengths inclusive if over the smaller."""
+    extra = 1.0 if over_smaller else 0.0
+    a, b = boxes[:, None], others[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + extra
+    np.maximum(sides, 0, out=sides)
+    shared = sides[..., 0] * sides[..., 1]
+    lengths = boxes[:, 2:4] - boxes[:, :2] + extra
+    lengths_b = others[:, 2:4] - others[:, :2] + extra
+    area_a, area_b = lengths[:, 0] * lengths[:, 1], lengths_b[:, 0] * lengths_b[:, 1]
+    if over_smaller:
+        return shared / np.minimum(area_a[:, None], area_b[None])
+    return shared / (area_a[:, None] + area_b[None] - shared)
 
 
 def _corrected(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:

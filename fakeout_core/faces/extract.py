@@ -1,4 +1,4 @@
-"""One pass over a video: detection on schedule, landmarks and aligned faces where windows need them.
+"""One pass over a video: detection on schedule, landmarks and crops where windows need them.
 
 What the crops are cut from, whose they are and which are wanted is decided after the pass; until
 then the candidates' crops of the shown frames are kept, and of the frames themselves only the few
@@ -45,7 +45,9 @@ class Crop:
 
     def pixels(self) -> np.ndarray:
         """The crop, uint8 [224, 224, 3] BGR."""
-        return self.data if self.data.ndim == 3 else cv2.imdecode(self.data, cv2.IMREAD_COLOR)
+        if self.data.ndim == 3:
+            return self.data
+        return np.asarray(cv2.imdecode(self.data, cv2.IMREAD_COLOR))
 
 
 @dataclass

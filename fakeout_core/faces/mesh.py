@@ -21,14 +21,20 @@ LEVEL_POINTS = (33, 263)
 """Outer eye corners: a followed face's region is turned until they are level."""
 
 _LEFT_CORNERS, _RIGHT_CORNERS = (33, 133), (362, 263)
-_LEFT_EYE = np.array(
-    ["33", "7", "163", "144", "145", "153", "154", "155", "133", "246", "161", "160", "159", "158", "157", "173", "130", "25", "110", "24", "23", "22", "26", "112", "243", "247", "30", "29", "27", "28", "56", "190", "226", "31", "228", "229", "230", "231", "232", "233", "244", "113", "225", "224", "223", "222", "221", "189", "35", "124", "46", "53", "52", "65", "143", "111", "117", "118", "119", "120", "121", "128", "245", "156", "70", "63", "105", "66", "107", "55", "193"],
-    np.int64,
-)
-_RIGHT_EYE = np.array(
-    ["263", "249", "390", "373", "374", "380", "381", "382", "362", "466", "388", "387", "386", "385", "384", "398", "359", "255", "339", "254", "253", "252", "256", "341", "463", "467", "260", "259", "257", "258", "286", "414", "446", "261", "448", "449", "450", "451", "452", "453", "464", "342", "445", "444", "443", "442", "441", "413", "265", "353", "276", "283", "282", "295", "372", "340", "346", "347", "348", "349", "350", "357", "465", "383", "300", "293", "334", "296", "336", "285", "417"],
-    np.int64,
-)
+# fmt: off
+_LEFT_EYE = np.array([
+    33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173, 130, 25, 110,
+    24, 23, 22, 26, 112, 243, 247, 30, 29, 27, 28, 56, 190, 226, 31, 228, 229, 230, 231, 232,
+    233, 244, 113, 225, 224, 223, 222, 221, 189, 35, 124, 46, 53, 52, 65, 143, 111, 117, 118,
+    119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193
+])
+_RIGHT_EYE = np.array([
+    263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398, 359, 255,
+    339, 254, 253, 252, 256, 341, 463, 467, 260, 259, 257, 258, 286, 414, 446, 261, 448, 449,
+    450, 451, 452, 453, 464, 342, 445, 444, 443, 442, 441, 413, 265, 353, 276, 283, 282, 295,
+    372, 340, 346, 347, 348, 349, 350, 357, 465, 383, 300, 293, 334, 296, 336, 285, 417
+])
+# fmt: on
 """The 71 mesh points around each eye, in the order of the eye branches (mediapipe's graph)."""
 
 
@@ -106,9 +112,10 @@ class FaceMesh:
         features, mesh, flag = self._base(self._picture)
         points = mesh.reshape(-1, 3)[:, :2].astype(np.float64)
         rough = points / 4  # the feature map has a quarter of the input's side
-        for net, eye_corners, members in self._eyes:
-            frame = _eye_frame(rough, eye_corners, members)
-            (refined,) = net(_sampled(features[0], frame))
+        frames = [_eye_frame(rough, eye_corners, members) for _, eye_corners, members in self._eyes]
+        patches = _sampled(features[0], frames)
+        for (net, _, members), frame, patch in zip(self._eyes, frames, patches, strict=True):
+            (refined,) = net(patch[None])
             # The branch answers in quarters of a patch cell, the frame is in feature map cells.
             points[members] = refined[0] @ frame[:, :2].T + 4 * frame[:, 2]
         presence = 1 / (1 + np.exp(-float(flag.reshape(-1)[0])))
@@ -122,7 +129,7 @@ class FaceMesh:
         return Region(x + w / 2, y + h / 2, REGION_SCALE * max(w, h), turn)
 
     def region_from_landmarks(self, points: np.ndarray) -> Region:
-        """Square of 1.5 times the landmarks' longer side, turned until the eye corners are level."""
+        """Square of 1.5 times the landmarks' longer side, the outer eye corners level."""
         low, high = points.min(0), points.max(0)
         across = points[LEVEL_POINTS[1]] - points[LEVEL_POINTS[0]]
         cx, cy = (low + high) / 2
@@ -152,7 +159,7 @@ def _placed(points: np.ndarray, region: Region) -> np.ndarray:
     local = (points / INPUT_PX - 0.5) * region.side
     c, s = np.cos(region.turn), np.sin(region.turn)
     turned = local @ np.array([[c, s], [-s, c]])
-    return turned + (region.cx, region.cy)
+    return turned + np.array([region.cx, region.cy])
 
 
 def _eye_frame(points: np.ndarray, eye_corners: tuple[int, int], members: np.ndarray) -> np.ndarray:
@@ -175,22 +182,27 @@ def _eye_frame(points: np.ndarray, eye_corners: tuple[int, int], members: np.nda
 _GRID = np.stack(np.meshgrid(np.arange(PATCH) + 0.5, np.arange(PATCH) + 0.5), -1).reshape(-1, 2)
 
 
-def _sampled(features: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """An eye's patch of the feature map, float32 [1, 16, 16, channels].
+def _sampled(features: np.ndarray, frames: list[np.ndarray]) -> np.ndarray:
+    """Eye patches of the feature map, float32 [eyes, 16, 16, channels].
 
-    Source: mediapipe's ``TransformTensorBilinear``: cell centres less one half, bilinear, zero where
-    a coordinate lies outside the map.
+    Source: mediapipe's ``TransformTensorBilinear``: cell centres less one half, bilinear, zero
+    where a coordinate lies outside the map.
     """
     side, channels = features.shape[0], features.shape[2]
-    at = _GRID @ frame[:, :2].T + (frame[:, 2] - 0.5)
-    low = np.clip(np.floor(at).astype(np.int64), 0, side - 1)
-    high = np.minimum(low + 1, side - 1)
+    at = np.concatenate([_GRID @ frame[:, :2].T + (frame[:, 2] - 0.5) for frame in frames])
+    low = np.clip(at.astype(np.int32), 0, side - 1)
+    step = (low < side - 1).astype(np.int32)
     weight = (at - low).astype(np.float32)
     wx, wy = weight[:, :1], weight[:, 1:]
     flat = features.reshape(-1, channels)
-    top, bottom = low[:, 1] * side, high[:, 1] * side
-    upper = flat[top + low[:, 0]] * (1 - wx) + flat[top + high[:, 0]] * wx
-    lower = flat[bottom + low[:, 0]] * (1 - wx) + flat[bottom + high[:, 0]] * wx
-    patch = upper * (1 - wy) + lower * wy
-    patch[((at < 0) | (at > side - 1)).any(1)] = 0
-    return patch.reshape(1, PATCH, PATCH, channels)
+    corner = low[:, 1] * side + low[:, 0]
+    below = corner + step[:, 1] * side
+    upper = flat[corner] * (1 - wx)
+    upper += flat[corner + step[:, 0]] * wx
+    lower = flat[below] * (1 - wx)
+    lower += flat[below + step[:, 0]] * wx
+    upper *= 1 - wy
+    lower *= wy
+    upper += lower
+    upper[((at < 0) | (at > side - 1)).any(1)] = 0
+    return upper.reshape(len(frames), PATCH, PATCH, channels)

@@ -6,6 +6,7 @@ import functools
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
 
@@ -31,6 +32,13 @@ def onnx_net(name: str, threads: int = 1) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(_file(name), options, providers=["CPUExecutionProvider"])
+
+
+def run(
+    net: onnxruntime.InferenceSession, outputs: list[str], picture: np.ndarray
+) -> list[np.ndarray]:
+    """Named outputs of a net for its input ``picture``."""
+    return [np.asarray(value) for value in net.run(outputs, {"picture": picture})]
 
 
 class LiteNet:

@@ -86,7 +86,9 @@ class Integral:
         index = np.arange(side, dtype=np.int32)
         left, right = index * w // side, -(-(index + 1) * w // side)
         top, bottom = index * h // side, -(-(index + 1) * h // side)
-        gains = (GAIN / ((bottom - top)[:, :, None] * (right - left)[:, None, :])).astype(np.float32)
+        gains = (GAIN / ((bottom - top)[:, :, None] * (right - left)[:, None, :])).astype(
+            np.float32
+        )
         stride = self.width + 1
         left, right = (x1[:, None] + left)[:, None], (x1[:, None] + right)[:, None]
         top = ((y1[:, None] + top) * stride)[:, :, None]
