@@ -30,7 +30,7 @@ def local_commands() -> list[str]:
 
 
 def test_there_are_local_commands() -> None:
-    assert len(local_commands()) >= 4
+    assert len(local_commands()) >= 3
 
 
 @pytest.mark.parametrize("command", local_commands())
