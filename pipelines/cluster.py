@@ -20,13 +20,16 @@ SPARE_CPUS = 2
 """Logical CPUs of a local cluster beyond the machine's: reading and writing tasks need a slot
 while the pools hold all others (ray#44687), and use little of it."""
 
+SPARE_SHARE = 0.1
+"""Share of a cluster's CPUs, at least one, left to the tasks between the pools."""
+
 
 @dataclass(frozen=True)
 class ClusterSize:
     """What the cluster offers now.
 
     Attributes:
-        cpus: logical CPUs for pools (a local cluster's spare ones are left out).
+        cpus: logical CPUs for pools; those left to the tasks between them are not counted.
         gpus: GPUs.
         nodes: live nodes.
     """
@@ -69,8 +72,10 @@ def connect(address: str | None = None) -> ClusterSize:
     quiet_ray_data()
     resources = ray.cluster_resources()
     nodes = sum(1 for node in ray.nodes() if node["Alive"])
-    cpus = resources.get("CPU", 1.0) - (SPARE_CPUS if target is None else 0)
-    return ClusterSize(max(cpus, 1.0), resources.get("GPU", 0.0), nodes)
+    cpus = resources.get("CPU", 1.0)
+    # Pools that take every CPU leave none for the tasks between them, and the job hangs.
+    spare = SPARE_CPUS if target is None else max(1.0, SPARE_SHARE * cpus)
+    return ClusterSize(max(cpus - spare, 1.0), resources.get("GPU", 0.0), nodes)
 
 
 @contextmanager
@@ -116,8 +121,6 @@ def pool_size(placement: PlacementConfig, size: ClusterSize, work: int) -> int:
         fitting = math.floor(size.gpus / placement.gpus)
     else:
         fitting = math.floor(size.cpus / max(placement.cpus, 0.01))
-        if size.nodes > 1:  # a real cluster has no spare slots of its own: leave one for tasks
-            fitting -= 1
     return max(1, min(fitting, work))
 
 
