@@ -38,13 +38,10 @@ def open_often(path: str, decoder, times: int) -> tuple[list[int], list[int], li
     return rss, files, threads
 
 
-def read_all(path: str, decoder) -> tuple[int, int, int]:
-    """Read all of a long video, few frames converted; memory early and at its peak."""
-    early = 0
+def read_all(path: str, decoder) -> tuple[int, int]:
+    """Read all of a long video, few frames converted; frames and the peak of memory."""
     with open_reader(path, probe(path), decoder=decoder) as reader:
         for frame in reader.frames(lambda index: index % 8 == 0):
             if frame.index % 8 == 0:
                 frame.bgr()
-            if frame.index == 200:
-                early = rss_bytes()
-        return reader.n_frames, early, peak_bytes()
+        return reader.n_frames, peak_bytes()

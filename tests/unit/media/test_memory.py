@@ -56,7 +56,6 @@ def test_a_long_full_hd_video_is_read_in_little_memory(tmp_path, decoder):
     source = write_video(tmp_path / "short.mp4", frames, options=options)
     path = repeated(tmp_path / "long.mp4", source, 50)
     with Child("media_targets:read_all", ChildLimits(memory_bytes=1_200 * MB)) as child:
-        n_frames, early, late = child.call(str(path), decoder)
-    assert n_frames == 600
-    assert late < 400 * MB
-    assert late - early < 30 * MB
+        n_frames, peak = child.call(str(path), decoder)
+    assert n_frames == 600  # 3.7 GB of pictures
+    assert peak < 500 * MB
