@@ -10,6 +10,7 @@ The peer is the anti-join alone, in DuckDB over the same files: what a user woul
 Prints one JSON object as its last line:
     videos       catalogued on the second night
     plan_s       wall clock of the planning process, imports included
+    plan_cpu_s   CPU time of that process, which other work on the machine does not stretch
     peak_mb      its peak resident memory
     processed    videos that the crop stub was called for; exactly new + changed
 """
@@ -229,6 +230,7 @@ def main() -> None:
         result = {
             "videos": plan["videos"],
             "plan_s": round(plan_s, 2),
+            "plan_cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
             "peak_mb": round(usage.ru_maxrss / 1000),
             "planned": plan["to_crop"],
             "planned_scores": plan["to_score"],

@@ -33,7 +33,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def wait_until_answers(url: str, process: subprocess.Popen[bytes], within_s: float = 20.0) -> None:
+def wait_until_answers(url: str, process: subprocess.Popen[bytes], within_s: float = 60.0) -> None:
     """Poll until the server answers anything at all, or fail saying why."""
     deadline = time.monotonic() + within_s
     while True:
