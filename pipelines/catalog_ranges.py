@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
+
 from fakeout_core.errors import MediaError, Reason
 from pipelines.retry import retrying
 from pipelines.storage import filesystem, local_path
@@ -37,6 +39,8 @@ def header_ranges(read: Read, size: int) -> dict[int, bytes]:
     Returns:
         Bytes by offset: the head; then an MP4's box frames and index, or any other file's tail.
     """
+    if size == 0:
+        return {}  # stores answer a range of nothing with an error
     head = read(0, min(size, HEAD_BYTES))
     ranges = {0: head}
     if size <= len(head):
@@ -90,7 +94,7 @@ def local_view(uri: str) -> Iterator[str]:
             size, ranges = retrying(lambda: _fetched(uri), f"probe {uri}")
         except FileNotFoundError:
             raise MediaError(Reason.NOT_FOUND, "listed, and gone when read") from None
-        except OSError as error:
+        except (OSError, pa.ArrowInvalid) as error:  # the latter for a range beyond the end
             raise MediaError(Reason.STORAGE, f"cannot be read: {error}") from None
         view.truncate(size)
         for offset, data in ranges.items():

@@ -42,10 +42,11 @@ def test_object_storage_end_to_end(gcs_bucket: str, data: Path, tmp_path: Path) 
         "real/copy of a.mp4": speech,
         "fake/it's 😀.mp4": pattern,
         "broken.mp4": b"hello",
+        "empty.mp4": b"",
     }.items():
         write_bytes(f"{source}/{name}", content)
     first = build_catalog(source, lake, "cloud", "all")
-    assert (first.n_videos, first.n_duplicates, first.n_quarantined) == (4, 1, 0)
+    assert (first.n_videos, first.n_duplicates, first.n_quarantined) == (5, 1, 0)
     rows = {row["video_id"]: row for row in Lake(lake).read("catalog").to_pylist()}
     row = rows["real/a.mp4"]
     info = stat_object(f"{source}/real/a.mp4")
@@ -59,6 +60,7 @@ def test_object_storage_end_to_end(gcs_bucket: str, data: Path, tmp_path: Path) 
     assert rows["real/copy of a.mp4"]["duplicate_of"] == "real/a.mp4"
     assert rows["fake/it's 😀.mp4"]["codec"] == "mpeg4"
     assert rows["broken.mp4"]["probe_status"] == "unreadable"
+    assert rows["empty.mp4"]["probe_status"] == "empty"
 
     write_bytes(f"{source}/real/a.mp4", pattern)
     delete(f"{source}/broken.mp4")

@@ -112,7 +112,7 @@ def test_a_short_object_is_read_once() -> None:
     for data in (b"", b"hello", box(b"ftyp", b"isom")):
         store = Store(data)
         assert view(store) == data
-        assert store.calls == 1
+        assert store.calls == (1 if data else 0), "a range of nothing is an error"
 
 
 def test_hostile_boxes_cost_little() -> None:
