@@ -296,7 +296,7 @@ def _open_safetensors(path: str) -> Inventory:
         shapes: dict[str, tuple[tuple[int, ...], str]] = {}
         for name in file.keys():  # noqa: SIM118 (not a mapping)
             entry = file.get_slice(name)
-            dtype = entry.get_dtype()
+            dtype = str(entry.get_dtype())
             shapes[name] = (tuple(entry.get_shape()), _SAFETENSORS_TYPES.get(dtype, dtype))
         metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:

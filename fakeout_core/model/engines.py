@@ -12,7 +12,7 @@ result serves them all.
 from __future__ import annotations
 
 import importlib.util
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,8 @@ class XlaEngine:
         def hear(params: Tree, state: Tree, log_mel: jax.Array) -> jax.Array:
             return audio.apply(params, state, None, log_mel)[0].astype(jnp.float32)
 
-        self._see, self._hear = jax.jit(see), jax.jit(hear)
+        self._see: Any = jax.jit(see)
+        self._hear: Any = jax.jit(hear)
         self.name = f"xla/{precision}"
 
     @property

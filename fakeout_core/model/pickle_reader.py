@@ -317,11 +317,12 @@ def _dtype(code: str) -> _DType:
 
 def _check_dtype_state(state: Any) -> None:
     """A dtype's state: version, byte order, then fields that plain types leave empty."""
-    is_plain = isinstance(state, tuple) and len(state) >= 5 and state[2:5] == (None, None, None)
-    if not is_plain:
-        raise _RefusedError("a structured array type")
-    if state[1] not in ("<", "|", "="):
-        raise _RefusedError(f"byte order {state[1]!r:.20}")
+    match state:
+        case (_, order, None, None, None, *_):
+            if order not in ("<", "|", "="):
+                raise _RefusedError(f"byte order {order!r:.20}")
+        case _:
+            raise _RefusedError("a structured array type")
 
 
 def _fill(array: Any, state: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -101,7 +102,7 @@ def _convert(
     typer.echo(f"{done} {target}: {weights.variant}-{weights.modality}, {weights.digest}")
 
 
-def _show(facts: dict[str, object], as_json: bool) -> None:
+def _show(facts: Mapping[str, object], as_json: bool) -> None:
     import json
 
     if as_json:
