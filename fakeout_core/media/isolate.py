@@ -184,7 +184,11 @@ class Child:
         environment = {name: os.environ[name] for name in self._variables if name in os.environ}
         root = str(Path(__file__).resolve().parents[2])
         places = [root, *(place for place in sys.path if place)]
-        environment |= {**_SET, "PYTHONPATH": os.pathsep.join(dict.fromkeys(places))}
+        environment = {
+            **_SET,
+            **environment,
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(places)),
+        }
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "fakeout_core.media.child"),
