@@ -117,9 +117,8 @@ def _pipeline(options: PipelineOptions) -> beam.Pipeline:
     try:
         return beam.Pipeline(options=options)
     except (ImportError, ValueError) as error:
-        raise ConfigError(
-            f"--beam-arg=--runner={name}: {error}. Dataflow needs pip install 'apache-beam[gcp]'"
-        ) from None
+        hint = "; it needs pip install 'apache-beam[gcp]'" if "Dataflow" in name else ""
+        raise ConfigError(f"--beam-arg=--runner={name}: {error}{hint}") from None
 
 
 def execute(task: CatalogTask, beam_args: Sequence[str] = ()) -> Outcome:
