@@ -1,6 +1,6 @@
 """The other side of ``isolate.Child``: reads calls from standard input, answers on standard output.
 
-Run as ``python -m fakeout_core.media.child package.module:function MEMORY_BYTES``.
+Run as ``python -m fakeout_core.media.child package.module:function MEMORY_BYTES WITH_NETWORK``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ HEADER = struct.Struct("<Q")
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNET = 0x40000000
 _MAX_FILE_BYTES = 1 << 30
 _OUT_OF_MEMORY_WORDS = ("bad_alloc", "Insufficient memory", "Cannot allocate", "bad allocation")
 
 
 def main() -> None:
     """Serve calls until standard input ends."""
+    if sys.argv[3] != "1":
+        _leave_network()
     _die_with_parent()
     faulthandler.enable()  # where a signal struck, for the owner's message
     # Libraries print to descriptor 1; the answers go through a copy that only we know.
@@ -79,6 +83,19 @@ def _limit(memory_bytes: int) -> None:
     if statm.exists():
         most = int(statm.read_text().split()[0]) * resource.getpagesize() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _leave_network() -> None:
+    """Move to a network of our own without an interface, where the kernel lets us.
+
+    A user other than root needs a user namespace for it; root would lose the right to read others'
+    files in one, and keeps the network if it may not leave it otherwise.
+    """
+    if sys.platform != "linux":
+        return
+    kernel = ctypes.CDLL(None)
+    if kernel.unshare(_CLONE_NEWNET) != 0 and os.getuid() != 0:
+        kernel.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def _die_with_parent() -> None:

@@ -69,6 +69,8 @@ class Child:
         limits: of each call.
         pass_variables: further environment variables that the child may see, such as the address
             of an object store for a function that reads from it.
+        with_network: leave the child on the network. Otherwise it is taken off where the kernel
+            allows that without further rights.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class Child:
         limits: ChildLimits | None = None,
         *,
         pass_variables: tuple[str, ...] = (),
+        with_network: bool = False,
     ) -> None:
         self._target, self._limits = target, limits or ChildLimits()
+        self._with_network = with_network
         self._variables = (*_NEEDED_TO_RUN, *pass_variables)
         self._process: subprocess.Popen[bytes] | None = None
         self._calls = 0
@@ -192,7 +196,7 @@ class Child:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "fakeout_core.media.child"),
-                *(self._target, str(self._limits.memory_bytes)),
+                *(self._target, str(self._limits.memory_bytes), str(int(self._with_network))),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import struct
 import subprocess
 import sys
@@ -183,6 +184,20 @@ def test_it_sees_no_secrets_and_no_open_files(child, monkeypatch, tmp_path):
         assert environment["HOME"] != os.environ.get("HOME")
         assert str(tmp_path / "open") not in fresh.call("open_files")
     assert "STORE_ADDRESS" not in child.call("environment")
+
+
+def test_it_is_off_the_network_unless_it_needs_it(child):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with Child(TARGET, LIMITS, with_network=True) as connected:
+            ours, reached = connected.call("call_port", port)
+        assert reached
+        theirs, reached = child.call("call_port", port)
+    if theirs == ours:
+        pytest.skip("this kernel lets no process leave its network without further rights")
+    assert not reached
 
 
 def test_it_is_replaced_after_some_calls():
