@@ -87,7 +87,7 @@ def chunks(numbers: list[int], size: int) -> Iterator[list[int]]:
         yield numbers[start : start + size]
 
 
-def write_files(root: str, spec: TableSpec, tables: Iterator[pa.Table]) -> int:
+def write_files(root: str, spec: TableSpec, tables: Iterator[pa.Table]) -> None:
     """Write each table as a published file, many at a time."""
 
     def write(table: pa.Table) -> None:
@@ -99,11 +99,12 @@ def write_files(root: str, spec: TableSpec, tables: Iterator[pa.Table]) -> int:
         (folder / f"{name}-night1.parquet").write_bytes(memoryview(data))
 
     with ThreadPoolExecutor(2) as pool:
-        return sum(1 for _ in pool.map(write, tables))
+        for _ in pool.map(write, tables):
+            pass
 
 
-def first_night(root: str, numbers: list[int], crop: str, model: str) -> dict[str, int]:
-    """The tables after the first night; returns files by table."""
+def first_night(root: str, numbers: list[int], crop: str, model: str) -> None:
+    """Make the tables as they are after the first night."""
     common = {"dataset": DATASET, "split": SPLIT, "crop": crop, "attempts": 1, "run_id": "night1"}
     at = NIGHT_1 + timedelta(hours=1)
 
@@ -122,10 +123,8 @@ def first_night(root: str, numbers: list[int], crop: str, model: str) -> dict[st
         rows(SCORES, common | identity(some) | extra, len(some)) for some in chunks(numbers, 256)
     )
     Lake(root).replace("catalog", [], [catalog(numbers, {}, NIGHT_1)])
-    return {
-        "clips": write_files(root, CLIPS, clips),
-        "scores": write_files(root, SCORES, scores),
-    }
+    write_files(root, SCORES, scores)
+    write_files(root, CLIPS, clips)
 
 
 def by_hand(root: str) -> tuple[int, float]:
@@ -199,6 +198,8 @@ def main() -> None:
     parser.add_argument("--changed", type=int, default=100)
     parser.add_argument("--deleted", type=int, default=50)
     parser.add_argument("--plan-only", action="store_true", help="leave the run out")
+    parser.add_argument("--lake", help="make the first night here, or find it here; it is changed")
+    parser.add_argument("--make-only", action="store_true", help="make the first night and stop")
     options = parser.parse_args()
     from fakeout_core.detector import model_fingerprint
 
@@ -206,14 +207,18 @@ def main() -> None:
     crop = crop_fingerprint(config.crop)
     model = model_fingerprint(None, config.variant, config.modality, config.model)
     with tempfile.TemporaryDirectory() as folder:
-        root = str(Path(folder, "lake"))
+        root = options.lake or str(Path(folder, "lake"))
         before = list(range(options.videos - options.new + options.deleted))
-        start = time.monotonic()
-        files = first_night(root, before, crop, model)
-        print(f"first night: {files} files in {time.monotonic() - start:.1f} s", file=sys.stderr)
+        lake = Lake(root)
+        if not lake.files("clips"):
+            start = time.monotonic()
+            first_night(root, before, crop, model)
+            print(f"first night made in {time.monotonic() - start:.1f} s", file=sys.stderr)
+        if options.make_only:
+            return
+        files = {table: len(lake.files(table)) for table in ("clips", "scores")}
         after = before[options.deleted :] + [len(before) + n for n in range(options.new)]
         changed = {number: f"w-{number:016x}" for number in after[: options.changed]}
-        lake = Lake(root)
         lake.replace("catalog", lake.files("catalog"), [catalog(after, changed, NIGHT_2)])
 
         command = [sys.executable, "-m", "jobs.cli", "plan", "--lake", root, "--json"]
@@ -240,6 +245,7 @@ def main() -> None:
             "peer_owed": owed_by_hand,
             "peer_s": round(peer_s, 2),
         }
+        print(json.dumps(result), file=sys.stderr)
         if not options.plan_only:
             start = time.monotonic()
             counted = run_with_stubs(root, folder)

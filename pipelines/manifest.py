@@ -58,7 +58,7 @@ def write_manifest(
     request: Any,
     report: Any,
     files: Iterable[str],
-    throughput: Mapping[str, Throughput] | None = None,
+    work_s: Mapping[str, float] | None = None,
 ) -> str:
     """Write a run's manifest; the last thing a run does.
 
@@ -67,7 +67,8 @@ def write_manifest(
         request: the run's request (a dataclass with ``dataset``, ``split``, ``config``).
         report: the run's report (a dataclass with ``run_id``).
         files: data files that the run published, relative to the root.
-        throughput: stage → measured speed; None measures it from the run's own rows.
+        work_s: stage → seconds of work summed over its workers; the report's wall clock stands in
+            for a stage that is not named.
 
     Returns:
         URI of the manifest.
@@ -76,7 +77,7 @@ def write_manifest(
     named = {key: value for key, value in dataclasses.asdict(request).items() if key != "config"}
     config = dataclasses.asdict(request.config)
     published = sorted(files)
-    fresh = throughput or measured(lake, published, report.timings_s)
+    fresh = measured(lake, published, {**report.timings_s, **(work_s or {})})
     record = {
         "run_id": run_id,
         "finished_at": datetime.now(UTC).isoformat(),
@@ -110,18 +111,16 @@ def read_manifests(lake: Lake, last: int = 20) -> list[dict[str, Any]]:
 
 
 def measured(
-    lake: Lake, files: Iterable[str], timings_s: Mapping[str, float]
+    lake: Lake, files: Iterable[str], work_s: Mapping[str, float]
 ) -> dict[str, Throughput]:
-    """Throughput of a run, from the rows it wrote and the time its score stage took.
+    """Throughput of a run, from the rows it wrote and the work of its score stage.
 
-    The crop stage's work is the sum of its rows' ``crop_s``. The score stage's is its wall clock,
-    right for one worker and too little for several: callers that know the sum over workers pass
-    their own figures to ``write_manifest``.
+    The crop stage's work is the sum of its rows' ``crop_s``.
 
     Args:
         lake: the lake.
         files: what the run published; read under its lock.
-        timings_s: stage → wall clock.
+        work_s: stage → seconds of work.
 
     Returns:
         Stage → speed.
@@ -138,7 +137,7 @@ def measured(
         found["score"] = Throughput(
             rows.num_rows,
             _sum(rows["duration_s"]),
-            float(timings_s.get("score", 0.0)),
+            float(work_s.get("score", 0.0)),
             int(_sum(rows["n_windows"])),
         )
     return found

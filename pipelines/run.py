@@ -20,7 +20,7 @@ from fakeout_core.detector import model_fingerprint
 from fakeout_core.errors import ConfigError, StorageError
 from fakeout_core.ids import crop_fingerprint, new_run_id
 from pipelines import telemetry
-from pipelines.board import start_board
+from pipelines.board import StageCount, start_board
 from pipelines.checkpoints import local_checkpoint
 from pipelines.cluster import ClusterSize, actor_options, connect, pool_size
 from pipelines.config import RunConfig
@@ -176,6 +176,7 @@ class _Run:
         self._timings: dict[str, float] = {}
         self._reasons: dict[str, Counter[str]] = {}
         self._files: list[str] = []
+        self._work_s: dict[str, float] = {}
         self._size: ClusterSize | None = None
 
     def go(self) -> RunReport:
@@ -303,7 +304,7 @@ class _Run:
 
     def _publish_all(self, stage: str, owed: pa.Table, plan: Callable[..., Any]) -> int:
         """Stream the stage's markers and make each shard visible as it comes."""
-        import ray.data
+        import ray
 
         if self._size is None:
             self._show.note("starting Ray" if not self._request.address else "joining the cluster")
@@ -323,6 +324,10 @@ class _Run:
                     self._reasons.setdefault(stage, Counter()).update(shard.reasons)
                     done += row["rows"]
                     telemetry.published(stage, shard)
+                    telemetry.gauge("fakeout_queue_videos", owed.num_rows - done, stage=stage)
+            counts: dict[str, StageCount] = ray.get(board.snapshot.remote(), timeout=60)  # type: ignore[assignment]
+            for name, count in counts.items():
+                self._work_s[name] = self._work_s.get(name, 0.0) + count.seconds
         if done != owed.num_rows:
             raise StorageError(
                 f"{stage}: {owed.num_rows} videos went in and {done} rows came out; "
@@ -369,7 +374,7 @@ class _Run:
         )
 
     def _record(self, report: RunReport) -> None:
-        write_manifest(self._lake, self._request, report, self._files)
+        write_manifest(self._lake, self._request, report, self._files, work_s=self._work_s)
         telemetry.run_finished(report, self._request.dataset)
 
 

@@ -142,6 +142,7 @@ def decode_frames(clips: pa.Table) -> pa.Table:
     Returns:
         The rows with ``pixels``: per track uint8 RGB [n, 224, 224, 3] as bytes; JPEG dropped.
     """
+    begin = time.monotonic()
     rows = []
     for row in clips.to_pylist():
         row |= {"pixels": None, "failed_here": False}
@@ -157,6 +158,7 @@ def decode_frames(clips: pa.Table) -> pa.Table:
             track["frames"] = []
             track["sprite"] = b""
         rows.append(row)
+    telemetry.count("fakeout_decode_seconds_total", time.monotonic() - begin)
     return pa.Table.from_pylist(rows, schema=READY_SCHEMA)
 
 
@@ -181,10 +183,15 @@ class ScoreWorker:
             )
         self._task = task
         self._board = board
+        self._idle_since = time.monotonic()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Score every video of a batch; as many rows come out as went in."""
+        begin = time.monotonic()
         rows = [self._score(row) for row in batch.to_pylist()]
+        end = time.monotonic()
+        telemetry.device_time(busy_s=end - begin, idle_s=begin - self._idle_since)
+        self._idle_since = end
         return pa.Table.from_pylist(rows, schema=SCORED_SCHEMA)
 
     def _score(self, clip_row: dict[str, Any]) -> dict[str, Any]:

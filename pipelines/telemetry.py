@@ -140,6 +140,13 @@ def video_done(
     logging.getLogger(LOGGER).log(level, "video done", extra={"facts": facts})
 
 
+def device_time(*, busy_s: float, idle_s: float) -> None:
+    """Count a score worker's time at the towers, and its wait for work before that."""
+    count("fakeout_device_seconds_total", busy_s)
+    if busy_s + idle_s > 0:
+        gauge("fakeout_device_busy_share", busy_s / (busy_s + idle_s))
+
+
 def published(stage: str, shard: PublishedShard) -> None:
     """Count a shard that the driver published."""
     count("fakeout_shards_total", fate="published" if shard.is_new else "dropped")

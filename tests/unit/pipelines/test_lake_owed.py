@@ -20,7 +20,7 @@ from pipelines.config import (
     ThroughputConfig,
 )
 from pipelines.lake import Lake
-from pipelines.manifest import Throughput, catalog_digest, read_manifests, write_manifest
+from pipelines.manifest import catalog_digest, read_manifests, write_manifest
 from pipelines.owed import owed_crops, owed_fused, owed_scores
 from pipelines.plan import datasets_of, make_plan
 from pipelines.quarantine import current_failures, exit_code, quarantine_share, retry
@@ -284,8 +284,7 @@ def test_the_plan_learns_from_past_runs(lake: Lake) -> None:
     assert plan.speed.score_cpu_s_per_window == pytest.approx(2.0)
     assert plan.speed.windows_per_video == 2.0
     assert plan.speed.source == "runs r1"
-    own = {"score": Throughput(2, 20.0, 40.0, 4)}
-    write_manifest(lake, request(RunConfig()), report("r2"), files, own)
+    write_manifest(lake, request(RunConfig()), report("r2"), files, {"score": 40.0})
     plan = make_plan(lake, DATASET, SPLIT, CROP, MODEL, RunConfig())
     assert plan.speed.score_cpu_s_per_window == pytest.approx((8 + 40) / 8)
     Path(lake.place("runs/r3.json")).write_text("{")
