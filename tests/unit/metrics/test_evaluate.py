@@ -95,6 +95,12 @@ def test_the_current_view_takes_the_newest_attempt_on_what_is_listed() -> None:
     assert rows["d"]["label"] == 1
 
 
+def test_the_later_of_two_crops_counts_whatever_its_attempts() -> None:
+    older = scored("a", 0.1, attempts=3, crop="c-1")
+    newer = scored("a", 0.2, attempts=1, crop="c-2", scored_at=T0 - timedelta(minutes=1))
+    assert view([listed("a")], [newer, older])["score"].to_pylist() == [0.2]
+
+
 def test_without_a_catalog_every_scored_video_counts() -> None:
     rows = view(None, [scored("a", 0.1), scored("b", 0.2, label=1)]).to_pylist()
     assert {row["video_id"]: row["label"] for row in rows} == {"a": None, "b": 1}
