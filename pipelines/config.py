@@ -125,8 +125,9 @@ class PricesConfig:
 class ThroughputConfig:
     """Speeds that the plan assumes until the lake's own run manifests tell better.
 
-    The CPU figures come from the demonstration corpus on one Zen 4 core (benchmarks/RESULTS.md,
-    rescan); there is no GPU figure to give, so without one GPU-hours are left out.
+    The CPU figures are rough: rounded from one run of the demonstration corpus on two busy Zen 4
+    cores (4.6 s of work for 27.4 s of video; 94 s for 45 windows, start of the towers included).
+    There is no GPU figure to give, so without one GPU-hours are left out.
 
     Attributes:
         crop_cpu_s_per_video_s: CPU seconds to crop one second of video.
@@ -135,8 +136,8 @@ class ThroughputConfig:
         windows_per_video: windows of one video; null takes the crop's number of windows.
     """
 
-    crop_cpu_s_per_video_s: float = 1.0
-    score_cpu_s_per_window: float = 1.0
+    crop_cpu_s_per_video_s: float = 0.2
+    score_cpu_s_per_window: float = 2.0
     score_gpu_s_per_window: float | None = None
     windows_per_video: float | None = None
 
