@@ -118,7 +118,7 @@ class Tracker:
 
     def see(
         self, frame: int, faces: Detections, bgr: np.ndarray | None, *, is_scheduled: bool = True
-    ) -> None:
+    ) -> list[tuple[int, Candidate]]:
         """Take in a detection; with pixels, start following whoever is not followed yet.
 
         Args:
@@ -126,8 +126,12 @@ class Tracker:
             faces: what was detected.
             bgr: the picture where landmarks are wanted, else None.
             is_scheduled: False for an extra look after a cut, whose boxes do not count.
+
+        Returns:
+            Number of a face and whose it is, for all faces that are someone's.
         """
-        for face, candidate in self._linked(frame, faces):
+        links = self._linked(frame, faces)
+        for face, candidate in links:
             box = faces.boxes[face]
             is_followed = candidate.region is not None
             if is_scheduled:
@@ -141,6 +145,7 @@ class Tracker:
                     region = self._landmarker.region_from_landmarks(first.points)
                     self._look(candidate, frame, bgr, region)
         self._part_twins(frame)
+        return links
 
     def _look(self, candidate: Candidate, frame: int, bgr: np.ndarray, region: Region) -> None:
         landmarks = self._landmarker.locate(bgr, region)

@@ -18,14 +18,11 @@ from fakeout_core.faces.alignment import Wait, transform, warp
 from fakeout_core.faces.candidates import FILL, Candidate, Tracker
 from fakeout_core.faces.detect import Detections, Detector
 from fakeout_core.faces.mesh import Landmarker
-from fakeout_core.faces.schedule import Plan
-from fakeout_core.faces.select import LIKELY, Slot
-from fakeout_core.faces.shots import Searched, ShotChange, coarse
+from fakeout_core.faces.schedule import SMOOTHING, Plan
+from fakeout_core.faces.search import Search
+from fakeout_core.faces.select import Slot
+from fakeout_core.faces.shots import ShotChange, coarse
 from fakeout_core.media.video import Frame
-
-FULL_EVERY = 10
-"""At least every so many detections, and wherever the picture changes away from known faces, all of
-it is searched; between, only the surroundings of known faces."""
 
 RAW_CROPS = 1_500
 """Crops kept as pixels (150 KB each); further ones are packed."""
@@ -87,14 +84,11 @@ class Extractor:
         detections: dict[int, Detections] | None = None,
     ) -> None:
         self._plan = plan
-        self._detector = detector
+        self._search = Search(detector)
         self._tracker = Tracker(landmarker)
         self._is_new_shot = ShotChange()
-        self._searched = Searched()
         self._pending: deque[tuple[int, np.ndarray, set[int]]] = deque()
         self._known = detections or {}
-        self._last: Detections | None = None
-        self._since_full = 0
         self._n_crops = 0
         self._last_followed = -2
         self._cuts: list[int] = []
@@ -138,7 +132,7 @@ class Extractor:
         if is_cut:
             self._tracker.cut(at)
             self._cuts.append(at)
-            self._last = None
+            self._search.forget()
         if plan.follow[at]:
             if is_cut or not is_spared:
                 self._tracker.follow(at, bgr)
@@ -146,37 +140,26 @@ class Extractor:
         else:
             self._tracker.rest()
         if plan.detect[at] or is_cut:
-            faces = self._detect(at, bgr, glance)
-            wanted = bgr if plan.follow[at] else None
-            self._tracker.see(at, faces, wanted, is_scheduled=bool(plan.detect[at]))
+            self._detect(at, bgr, glance)
         if plan.keep[at]:
             self._pending.append((at, bgr, set()))
         self._settle(at)
 
-    def _detect(self, at: int, bgr: np.ndarray, glance: np.ndarray) -> Detections:
-        if at in self._known:
-            return self._known[at]
-        faces, last = None, self._last
-        if last is not None and len(last) and self._since_full < FULL_EVERY - 1:
-            height, width = bgr.shape[:2]
-            if not self._searched.is_changed(glance, last.boxes, width, height):
-                faces = self._detector.detect(bgr, last.boxes)
-                if _n_likely(faces) < _n_likely(last):
-                    faces = None  # someone is gone, or has moved out of the part looked at
-        self._since_full += 1
-        if faces is None:
-            faces = self._detector.detect(bgr)
-            self._searched.remember(glance)
-            self._since_full = 0
-        self._last = faces
-        self._known[at] = faces
-        return faces
+    def _detect(self, at: int, bgr: np.ndarray, glance: np.ndarray) -> None:
+        plan = self._plan
+        if at not in self._known:
+            self._known[at] = self._search.look(at, bgr, glance)
+        faces, wanted = self._known[at], bgr if plan.follow[at] else None
+        links = self._tracker.see(at, faces, wanted, is_scheduled=bool(plan.detect[at]))
+        self._search.owned(faces, links, bgr.shape[1], bgr.shape[0])
 
     def _settle(self, now: int) -> None:
         """Cut faces out of waiting frames, oldest first, as far as landmarks allow."""
         n_frames = self._plan.n_frames
         while self._pending:
             at, bgr, done = self._pending[0]
+            if now < min(at + SMOOTHING, n_frames) - 1:
+                return  # its smoothing needs frames to come
             if at <= FILL and now <= FILL and now < n_frames:
                 return  # someone may appear yet whose first landmarks hold for this frame
             is_waiting = False
@@ -213,7 +196,3 @@ class Extractor:
             is_after_cut = any(before < cut <= at for cut in self._cuts)
             slots.append(Slot(at, end - at, self._known[at], is_after_cut))
         return slots
-
-
-def _n_likely(faces: Detections) -> int:
-    return int((faces.confidence > LIKELY).sum())
