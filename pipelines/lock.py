@@ -10,6 +10,7 @@ stopped and taken over learns of it and publishes nothing more.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -213,9 +214,8 @@ class DatasetLock:
             if holder is None or self._lost:
                 raise LockedError(self._lost or f"the lock {self.uri} is not held")
             asked_at = time.monotonic()
-            mine = Holder(
-                **holder.__dict__
-                | {"expires_at": time.time() + self._ttl_s, "renewals": holder.renewals + 1}
+            mine = dataclasses.replace(
+                holder, expires_at=time.time() + self._ttl_s, renewals=holder.renewals + 1
             )
             try:
                 generation = storage.replace_if(self.uri, mine.to_json(), self._generation, _RETRY)
@@ -269,7 +269,7 @@ class DatasetLock:
             holder, self._holder = self._holder, None
             if holder is None or self._lost:
                 return
-            free = Holder(**holder.__dict__ | {"token": "", "expires_at": 0.0})
+            free = dataclasses.replace(holder, token="", expires_at=0.0)
             try:
                 storage.replace_if(self.uri, free.to_json(), self._generation, _RETRY)
             except StorageError as error:
