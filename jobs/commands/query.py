@@ -90,7 +90,7 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
         raise ConfigError('no SQL; for example: fakeout query LAKE "select * from suspicious"')
     try:
         found = connection.execute(sql)
-        if found.description is None:
+        if not found.description:
             raise ConfigError(f"{sql.strip()[:60]!r} has no result; give a select")
         return found.to_arrow_table()
     except duckdb.PermissionException as error:
@@ -127,9 +127,10 @@ SQL ends with a semicolon and may span lines."""
 def interact(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
     """Read SQL from the terminal until the end of input."""
     import contextlib
+    import importlib
 
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  line editing and history for input()
+        importlib.import_module("readline")  # line editing and history for input()
     typer.echo(f"{lake} (read only). .help for help, .quit to leave.")
     lines: list[str] = []
     while True:

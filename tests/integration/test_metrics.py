@@ -16,6 +16,7 @@ from fakeout_core.metrics.tables import RESULT_TABLES
 from fakeout_core.schemas import TABLES
 from pipelines.lake import Lake
 from pipelines.metrics import compute_metrics, metrics_are_current
+
 from .scored_lake import DATASET, MODELS, SPLIT, Truth, rows, write_lake
 
 pytestmark = pytest.mark.beam
@@ -205,6 +206,7 @@ def test_the_graph_is_the_same_for_another_runner(tmp_path: Path) -> None:
 
     from pipelines.metrics_graph import MetricsTask, Work, build_graph
     from pipelines.metrics_views import Group
+
     from .scored_lake import NOW
 
     task = MetricsTask("gs://b/lake", "gs://b/spool", "r", NOW, MetricsConfig())
