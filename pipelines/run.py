@@ -343,7 +343,9 @@ class _Run:
         if not report.scored and metrics_are_current(lake_uri, *where, self._model_key):
             self._show.note("metrics: the scores have not changed, kept as they are")
             return 0
-        rows = compute_metrics(lake_uri, *where, self._model_key, run_id=self._run_id)
+        rows = compute_metrics(
+            lake_uri, *where, self._model_key, run_id=self._run_id, lake=self._lake
+        )
         return rows.num_rows
 
     def _crop_task(self) -> CropTask:
