@@ -195,7 +195,7 @@ def main() -> None:
             if command == "prepare":
                 way, precision = name.split("/")
                 models[name] = prepare(way, precision, w, example)
-                for _ in range(3):
+                for _ in range(2):
                     logits = models[name](*example)
                 answer = {"ok": True, "logits": logits.float().tolist()}
             elif command == "drop":

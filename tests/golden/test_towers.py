@@ -64,7 +64,7 @@ def test_golden_weights_are_bit_exact(golden):
         assert checked >= 10
 
 
-def measure(variant: str, modality: str, video: np.ndarray, log_mel: np.ndarray):
+def measure(variant: str, modality: str, video: np.ndarray, log_mel: np.ndarray | None):
     """Run the reference network; endpoints are summed up on the way, they would fill gigabytes."""
     weights = golden_weights(variant, modality)
     apply = network(variant, modality).apply
