@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 export RAY_USAGE_STATS_ENABLED = 0
 
-.PHONY: help demo test check bench lock infra-check clean
+.PHONY: help demo test check bench lock data-dictionary infra-check clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,9 @@ lock: $(VENV)/.run ## resolve again and write the lock files (pins and hashes, n
 infra-check: $(VENV)/.dev ## Terraform (fmt, init, validate, test), checkov, manifests, images; applies nothing
 	$(BIN)/python -m tools.infra_check --checkov
 	$(BIN)/python -m pytest -q tests/infra
+
+data-dictionary: $(VENV)/.run ## write docs/data-dictionary.md and the BigQuery SQL from the schemas
+	$(BIN)/python -m pipelines.data_dictionary
 
 bench: $(VENV)/.dev ## benchmarks that need nothing beside the lock; each prints one JSON object last
 	for script in rescan pipeline catalog metrics; do $(BIN)/python benchmarks/$$script.py || exit 1; done

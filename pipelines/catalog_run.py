@@ -174,7 +174,8 @@ def publish(
         new = lake.replace("catalog", old, _snapshot(task, outcome), run_id=task.run_id)
         files = tuple(lake.place(path) for path in new)
     if outcome.quarantine:
-        lake.replace("quarantine", [], map(read_spool, outcome.quarantine), run_id=task.run_id)
+        rows = map(read_spool, outcome.quarantine)
+        lake.replace("quarantine", [], rows, dataset=task.dataset, run_id=task.run_id)
     return files
 
 
