@@ -183,6 +183,7 @@ def measure(variant: str, options: argparse.Namespace) -> dict:
     from fakeout_core.model.folding import head_of
     from fakeout_core.model.golden_rule import golden_weights
 
+    started = time.monotonic()
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (1, 32, 224, 224, 3), np.uint8)
     log_mel = rng.uniform(-80, 0, (1, 183, 80, 1)).astype(np.float32)
@@ -248,6 +249,9 @@ def measure(variant: str, options: argparse.Namespace) -> dict:
                     work[f"torch {name}"] = lambda name=name, peer=peer: peer.seconds(name)
         try:
             for number in range(options.rounds):
+                if number > 0 and time.monotonic() - started > options.budget_s:
+                    notes["rounds"] = f"stopped after {number} by --budget-s"
+                    break
                 for name, run in work.items():
                     rows[name].add(*run())
                 said = " ".join(f"{name} {row.best:.0f}," for name, row in rows.items())
@@ -330,6 +334,9 @@ def main() -> None:
     parser.add_argument("--variant", action="append", choices=["x1", "x2"], dest="variants")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument(
+        "--budget-s", type=float, default=600, help="per variant: begin no round after this"
+    )
     parser.add_argument("--loop-rounds", type=int, default=2, help="of the un-jitted loop")
     parser.add_argument(
         "--torch-python",

@@ -32,6 +32,9 @@ MODEL_CODE_VERSION = 1
 """Raise when scores change for the same clip, weights and settings."""
 
 
+MAX_COMPILATIONS = 2
+"""One program per tower; a third would mean that every batch may cost a compilation."""
+
 DEFAULTS = ModelConfig()
 
 
@@ -166,6 +169,11 @@ class Detector:
         logits = (features.astype(np.float64) @ weight + bias).astype(np.float32)
         if not np.isfinite(logits).all():
             raise FakeoutError(f"{self.engine} gave logits that are not finite; try float32")
+        if self.compilations > MAX_COMPILATIONS:
+            raise FakeoutError(
+                f"{self.engine} compiled {self.compilations} programs for two towers: some batch "
+                "was not padded to the static shape"
+            )
         return logits
 
     def score_tracks(self, clip: Clip, pixels: Sequence[np.ndarray]) -> ClipScore:

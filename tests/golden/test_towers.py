@@ -113,12 +113,16 @@ def test_reference_network(forward, name):
             assert_close(value, vectors[f"endpoint::{theirs}::{key}"], scale, f"{ours} {key}")
 
 
-ENGINES = [("openvino", "float32"), ("onnxruntime", "float32"), ("openvino", "bfloat16")]
+ENGINES = [
+    ("openvino", "float32", "x1"),
+    ("openvino", "float32", "x2"),
+    ("openvino", "bfloat16", "x1"),
+    ("onnxruntime", "float32", "x1"),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["x1", "x2"])
-@pytest.mark.parametrize(("engine", "precision"), ENGINES)
+@pytest.mark.parametrize(("engine", "precision", "variant"), ENGINES)
 def test_engines(forward, engine, precision, variant):
     if engine == "openvino":
         ov_engine = pytest.importorskip("fakeout_core.model.openvino_engine")
