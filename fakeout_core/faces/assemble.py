@@ -173,7 +173,11 @@ def make_track(
     quality += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     candidate = found.candidates[selected.number]
     first_shown = np.searchsorted(shown, needed)
-    is_gap = bool(absent.any())
+    fixes = list(selected.fixes)
+    if absent.any():
+        fixes.append("gap_absent")
+    if any(candidate.frames[0] < cut <= candidate.frames[-1] for cut in candidate.breaks):
+        fixes.append("cut_ends_stretch")
     return FaceTrack(
         frames=[cv2.imencode(".jpg", one, quality)[1].tobytes() for one in pixels],
         frame_index=first_shown.astype(np.int32),
@@ -188,7 +192,7 @@ def make_track(
             float(selected.window.x2),
             float(selected.window.y2),
         ),
-        fixes=(*selected.fixes, *(["gap_absent"] if is_gap else [])),
+        fixes=tuple(fixes),
         sprite=_sprite(pixels),
     )
 
