@@ -123,8 +123,9 @@ def rescan(
         As ``pipelines.run.run``.
     """
     lake, model_key = Lake(request.lake_uri), model_key_of(request)
-    before = outcomes(lake, request, model_key)
-    report = run(request, show)
+    before: dict[str, Outcome] = {}
+    # Under the lock: what a run before this one did while we waited is not ours to report.
+    report = run(request, show, lambda: before.update(outcomes(lake, request, model_key)))
     after = outcomes(lake, request, model_key)
     merged = 0
     if config.compact:

@@ -143,12 +143,17 @@ class Quiet:
         """Ignore."""
 
 
-def run(request: RunRequest, show: Show | None = None) -> RunReport:
+def run(
+    request: RunRequest,
+    show: Show | None = None,
+    locked: Callable[[], object] | None = None,
+) -> RunReport:
     """Bring the tables of one dataset and split up to date.
 
     Args:
         request: what to run.
         show: told about progress; None shows nothing.
+        locked: called once the lock is held and nothing has been changed yet.
 
     Returns:
         What was done. Doing it again at once does nothing more.
@@ -158,7 +163,7 @@ def run(request: RunRequest, show: Show | None = None) -> RunReport:
         LockedError: another run holds the dataset.
         StorageError: the lake cannot be read or written.
     """
-    return _Run(request, show or Quiet()).go()
+    return _Run(request, show or Quiet()).go(locked)
 
 
 class _Run:
@@ -179,12 +184,14 @@ class _Run:
         self._work_s: dict[str, float] = {}
         self._size: ClusterSize | None = None
 
-    def go(self) -> RunReport:
+    def go(self, locked: Callable[[], object] | None) -> RunReport:
         request, policy = self._request, self._config.policy
         report = RunReport(self._run_id, self._model_key, self._crop_key)
         lock = DatasetLock(self._lake, request.dataset, self._run_id, policy.lock_ttl_s)
         with lock.held(wait_s=policy.lock_wait_s):
             self._lock = lock
+            if locked is not None:
+                locked()
             adopted = self._lake.recover(request.dataset, self._run_id)
             if adopted:
                 self._show.note(f"finished {adopted} shards that an interrupted run had staged")

@@ -156,7 +156,13 @@ def ray_cluster(gcs_emulator: str) -> Iterator[None]:
 
     from pipelines.cluster import quiet_ray_data
 
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        address="local",  # never a cluster that happens to be up on the machine
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
     quiet_ray_data()
     try:
         yield
