@@ -7,7 +7,6 @@ share of videos is in quarantine.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import signal
 import sys
@@ -47,8 +46,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
     )
     for name in COMMANDS:
-        if importlib.util.find_spec(f"jobs.commands.{name}"):
-            importlib.import_module(f"jobs.commands.{name}").register(app)
+        importlib.import_module(f"jobs.commands.{name}").register(app)
     return app
 
 
