@@ -60,7 +60,7 @@ def check_engine() -> Finding:
     from fakeout_core.model.config import ModelConfig
     from fakeout_core.model.engines import choose_engine
 
-    return Finding("engine", True, f"towers run on {choose_engine(ModelConfig())}")
+    return Finding("engine", True, "towers run on " + "/".join(choose_engine(ModelConfig())))
 
 
 def check_decoder() -> Finding:
@@ -68,10 +68,11 @@ def check_decoder() -> Finding:
     from importlib import resources
 
     from fakeout_core.config import CropConfig
-    from fakeout_core.crop import crop_video
+    from fakeout_core.media.isolate import Child
 
-    with resources.as_file(resources.files("jobs") / "assets" / "speech.mp4") as path:
-        clip = crop_video(str(path), CropConfig(n_windows=1))
+    asset = resources.files("jobs") / "assets" / "speech.mp4"
+    with resources.as_file(asset) as path, Child("fakeout_core.crop:crop_video") as child:
+        clip = child.call(str(path), CropConfig(n_windows=1))
     versions = ", ".join(f"{name} {_version(name)}" for name in ("decord", "av"))
     text = f"{versions}; {clip.n_frames} frames, {len(clip.tracks)} face, sound {clip.audio_status}"
     return Finding("decoder", bool(clip.tracks), text, "reinstall from requirements.lock")
