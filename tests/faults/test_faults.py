@@ -23,12 +23,12 @@ from pipelines.config import RunConfig
 from pipelines.lake import Lake
 from pipelines.run import Parts, RunReport, RunRequest, run
 from pipelines.settings import load_settings
-from tests.fakes.work import write_corpus
+from tests.fakes.videos import write_corpus
 from tests.integration.tables import outcomes, rows_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
-FAKES = Parts("tests.fakes.work:crop_bytes", "tests.fakes.work:SlowDetector")
+FAKES = Parts("tests.fakes.videos:crop_bytes", "tests.fakes.work:SlowDetector")
 SETTINGS = (
     "crop.n_windows=2",
     "crop_stage.rows_per_shard=2",

@@ -21,10 +21,10 @@ from pipelines.lock import DatasetLock
 from pipelines.nightly import NightlyConfig, Outcome, Summary, compare, rescan
 from pipelines.run import Parts, RunReport, RunRequest
 from pipelines.settings import load_settings
-from tests.fakes.work import write_corpus
+from tests.fakes.videos import write_corpus
 from tests.integration.tables import rows_of
 
-FAKES = Parts("tests.fakes.work:crop_bytes", "tests.fakes.work:SlowDetector")
+FAKES = Parts("tests.fakes.videos:crop_bytes", "tests.fakes.work:SlowDetector")
 
 
 def request(videos: Path, lake: Path, *sets: str) -> RunRequest:

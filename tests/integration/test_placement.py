@@ -13,7 +13,7 @@ from pipelines.config import RunConfig
 from pipelines.lake import Lake
 from pipelines.run import Parts, RunRequest, run
 from pipelines.settings import load_settings
-from tests.fakes.work import write_corpus
+from tests.fakes.videos import write_corpus
 from tests.integration.tables import outcomes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -74,7 +74,7 @@ def test_crop_on_cpu_nodes_and_towers_share_the_gpu(
         "all",
         source_uri=str(tmp_path / "videos"),
         config=load_settings(RunConfig, None, sets),
-        parts=Parts("tests.fakes.work:crop_bytes", "tests.fakes.work:PlacedDetector"),
+        parts=Parts("tests.fakes.videos:crop_bytes", "tests.fakes.work:PlacedDetector"),
     )
     found: dict[str, set[str]] = {}
     stop = threading.Event()

@@ -12,12 +12,12 @@ from pipelines.config import RunConfig
 from pipelines.lake import Lake
 from pipelines.run import Parts, RunRequest, run
 from pipelines.settings import load_settings
-from tests.fakes.work import write_corpus
+from tests.fakes.videos import write_corpus
 from tests.integration.tables import outcomes, rows_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-FAKES = Parts("tests.fakes.work:crop_bytes", "tests.fakes.work:CountingDetector")
+FAKES = Parts("tests.fakes.videos:crop_bytes", "tests.fakes.work:CountingDetector")
 REAL_CROP = Parts(detector="tests.fakes.work:CountingDetector")
 TABLES = ("catalog", "clips", "windows", "scores", "metrics", "quarantine")
 
