@@ -11,6 +11,17 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two workers share the suite: one runs all that starts Ray, the other the rest, file by file.
+
+    Fault tests kill worker processes by name, so no two Ray tests may run at once.
+    """
+    for item in items:
+        is_ray = item.get_closest_marker("ray") is not None
+        item.add_marker(pytest.mark.xdist_group("ray" if is_ray else str(item.path)))
+
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FAKEOUT_SHARED", REPOSITORY.parent / "shared"))
 
