@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from fakeout_core.aggregate import fake_probability, rule_name, track_score, video_score
 from fakeout_core.clip import AudioStatus, Clip
 from fakeout_core.config import CropConfig
 from fakeout_core.errors import ConfigError, FakeoutError, MediaError, Reason
+from fakeout_core.frames import decode_frames
 from fakeout_core.ids import digest
 from fakeout_core.media.logmel import no_sound
 from fakeout_core.model.config import Modality, ModelConfig, Variant
@@ -314,24 +314,3 @@ def _check(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]
     if array.dtype != dtype or array.shape != shape:
         wanted, found = f"{dtype} {list(shape)}", f"{array.dtype} {list(array.shape)}"
         raise ValueError(f"{name}: wanted {wanted}, found {found}")
-
-
-def decode_frames(frames: Sequence[bytes]) -> np.ndarray:
-    """Decode a track's stored frames.
-
-    Args:
-        frames: JPEG bytes.
-
-    Returns:
-        uint8 RGB [n, 224, 224, 3].
-
-    Raises:
-        MediaError: ``internal``, a frame does not decode to that shape.
-    """
-    images = np.empty((len(frames), *WINDOW_SHAPE[1:]), np.uint8)
-    for index, data in enumerate(frames):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if image is None or image.shape != images.shape[1:]:
-            raise MediaError(Reason.INTERNAL, f"stored frame {index} is damaged; crop it again")
-        images[index] = image
-    return images

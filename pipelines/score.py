@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,11 +25,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fakeout_core.clip_rows import row_to_clip
-from fakeout_core.detector import ClipScore, Detector
-from fakeout_core.detector import decode_frames as decode_images
 from fakeout_core.errors import MediaError
+from fakeout_core.frames import IMAGE_SHAPE
+from fakeout_core.frames import decode_frames as decode_images
 from fakeout_core.model.config import Modality, ModelConfig, Variant
-from fakeout_core.model.trees import WINDOW_SHAPE
 from fakeout_core.schemas import SCORES, WINDOWS
 from pipelines import telemetry
 from pipelines.board import tell
@@ -39,7 +38,9 @@ from pipelines.crop import CLIP_SCHEMA, quarantine_rows
 from pipelines.lake import Lake
 from pipelines.storage import filesystem
 
-IMAGE_SHAPE = WINDOW_SHAPE[1:]
+if TYPE_CHECKING:  # only the score workers pay for importing it
+    from fakeout_core.detector import ClipScore, Detector
+
 DETECTOR_TARGET = "fakeout_core.detector:Detector"
 
 _FAILED_HERE = pa.field("failed_here", pa.bool_())
