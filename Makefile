@@ -26,7 +26,7 @@ demo: $(VENV)/.run ## score a small corpus of real face videos, end to end, into
 	$(BIN)/fakeout demo
 
 test: $(VENV)/.dev ## run the whole suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=40
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=40
 
 check: $(VENV)/.dev ## ruff, pyright, import-linter
 	$(BIN)/ruff format --check .

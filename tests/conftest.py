@@ -15,17 +15,6 @@ os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 os.environ.setdefault("RAY_enable_worker_prestart", "0")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers share the suite: one runs all that starts Ray, the other the rest, file by file.
-
-    Fault tests kill worker processes by name, so no two Ray tests may run at once.
-    """
-    for item in items:
-        is_ray = item.get_closest_marker("ray") is not None
-        item.add_marker(pytest.mark.xdist_group("ray" if is_ray else str(item.path)))
-
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FAKEOUT_SHARED", REPOSITORY.parent / "shared"))
 

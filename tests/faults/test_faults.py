@@ -1,6 +1,6 @@
 """Faults on real raylets: after each, the tables equal those of a run without it, row for row.
 
-The two pieces of work are stand-ins (``tests.fakes.work``), because these tests are about what is
+The two pieces of work are stand-ins (``tests.fakes``), because these tests are about what is
 around them; decoder children, actors, raylets, the lake and the lock are the real ones.
 """
 
@@ -80,16 +80,24 @@ def meanwhile(act: Callable[[], object]) -> Iterator[list[object]]:
     thread.join(timeout=60)
 
 
+def find_worker(name: str) -> psutil.Process | None:
+    """An actor process of that name in this test's own cluster, if one is up."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if name in " ".join(process.cmdline()):
+                return process
+    return None
+
+
 def kill_a_worker(name: str, within_s: float = 60.0) -> int:
     """SIGKILL the first actor process of that name, as the kernel does when memory runs out."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
-        for process in psutil.process_iter(["cmdline"]):
-            with contextlib.suppress(psutil.Error):
-                if name in " ".join(process.info["cmdline"] or []):
-                    time.sleep(0.5)  # into its work
-                    process.kill()
-                    return process.pid
+        process = find_worker(name)
+        if process is not None:
+            time.sleep(0.5)  # into its work
+            process.kill()
+            return process.pid
         time.sleep(0.05)
     raise AssertionError(f"no {name} to kill")
 
@@ -139,10 +147,7 @@ def test_killed_raylet(
     def kill_raylet() -> int:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            if any(
-                worker in " ".join(process.info["cmdline"] or [])
-                for process in psutil.process_iter(["cmdline"])
-            ):
+            if find_worker(worker) is not None:
                 time.sleep(0.7)
                 raylets.remove_node(node, allow_graceful=False)  # type: ignore[attr-defined]
                 return 1
