@@ -307,15 +307,16 @@ def ratios(rows: dict[str, Timings]) -> dict:
 
 def peak_memory(variant: str, threads: int) -> dict[str, float]:
     """Peak resident memory in GB of a process that loads a detector and scores two windows."""
-    code = (
-        "import resource, sys, numpy as np\n"
+    code = (  # VmHWM, since ru_maxrss begins at the peak of the process that started it
+        "import sys, numpy as np\n"
         "from fakeout_core.detector import Detector\n"
         "from fakeout_core.model.config import ModelConfig\n"
         f"config = ModelConfig(precision=sys.argv[1], threads={threads})\n"
         f"detector = Detector.load(None, variant={variant!r}, config=config)\n"
         "frames = np.arange(2, dtype=np.uint8).repeat(32 * 224 * 224 * 3)\n"
         "detector.score_windows(frames.reshape(2, 32, 224, 224, 3))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)\n"
+        "status = open('/proc/self/status').read()\n"
+        "print(int(status.split('VmHWM:')[1].split()[0]) / 1e6)\n"
     )
     found = {}
     for precision in ("float32", "bfloat16"):

@@ -19,7 +19,7 @@ POLL_S = 1.0
 GIVE_UP_S = 600.0
 """How long a cluster may be out of reach before following it ends; the job itself goes on."""
 
-START_S = 180.0
+START_S = 90.0
 """How long a fresh cluster may answer that it has no agent yet."""
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -114,8 +114,15 @@ class Jobs:
             except (RuntimeError, ConnectionError) as error:
                 if request.submission_id and self._info(request.submission_id) is not None:
                     return request.submission_id, False  # the answer was lost, the job was not
-                if time.monotonic() > deadline or "agent" not in str(error):
+                if "No available agent" not in str(error):
                     raise FakeoutError(f"the cluster refused the job: {error}") from None
+                if time.monotonic() > deadline:
+                    raise FakeoutError(
+                        f"the cluster refused the job for {START_S:.0f} s: its head node has no "
+                        "agent that takes jobs; if another Ray cluster runs on that machine, it "
+                        "holds the agent's port: start the head with "
+                        "--dashboard-agent-listen-port=PORT"
+                    ) from None
                 time.sleep(POLL_S)
 
     def _submit(self, request: JobRequest) -> str:

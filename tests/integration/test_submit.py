@@ -51,8 +51,10 @@ class Shell:
 
 
 def ray_start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
+    # Jobs go through a node's agent, whose default port another cluster of this machine may hold.
+    agent = f"--dashboard-agent-listen-port={free_port()}"
     return subprocess.Popen(
-        [str(BIN / "ray"), "start", "--block", "--disable-usage-stats", *arguments],
+        [str(BIN / "ray"), "start", "--block", "--disable-usage-stats", agent, *arguments],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
