@@ -23,6 +23,11 @@ while the pools hold all others (ray#44687), and use little of it."""
 SPARE_SHARE = 0.1
 """Share of a cluster's CPUs, at least one, left to the tasks between the pools."""
 
+STORE_BYTES_PER_CPU = 256_000_000
+"""Object store that the rows of a stage may fill on their way, per logical CPU: some ten videos'
+decoded frames. Left to itself Ray Data fills half of the store, which never shrinks again; towers
+are no faster for it."""
+
 
 @dataclass(frozen=True)
 class ClusterSize:
@@ -75,7 +80,12 @@ def connect(address: str | None = None) -> ClusterSize:
     cpus = resources.get("CPU", 1.0)
     # Pools that take every CPU leave none for the tasks between them, and the job hangs.
     spare = SPARE_CPUS if target is None else max(1.0, SPARE_SHARE * cpus)
-    return ClusterSize(max(cpus - spare, 1.0), resources.get("GPU", 0.0), nodes)
+    size = ClusterSize(max(cpus - spare, 1.0), resources.get("GPU", 0.0), nodes)
+    limits = ray.data.ExecutionResources.for_limits(
+        object_store_memory=size.cpus * STORE_BYTES_PER_CPU
+    )
+    ray.data.DataContext.get_current().execution_options.resource_limits = limits
+    return size
 
 
 @contextmanager

@@ -72,13 +72,14 @@ class ScoreStageConfig:
         placement: where its workers run; ``gpus`` above 0 asks for devices.
         decoders: concurrent JPEG decoding tasks ahead of the towers; None takes one per worker.
         rows_per_shard: videos per Parquet file of scores.
-        rows_per_batch: videos handed to a worker at once.
+        rows_per_batch: videos handed to a worker at once; more only hold memory, since windows of
+            different videos do not share a batch.
     """
 
     placement: PlacementConfig = field(default_factory=PlacementConfig)
     decoders: int | None = None
     rows_per_shard: int = 256
-    rows_per_batch: int = 4
+    rows_per_batch: int = 1
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from pipelines.lock import DatasetLock
 from pipelines.manifest import write_manifest
 from pipelines.owed import owed_crops, owed_fused, owed_scores
 from pipelines.quarantine import quarantine_share
-from pipelines.score import DETECTOR_TARGET, ScoreTask, load_clips, score_dataset
+from pipelines.score import DETECTOR_TARGET, ScoreTask, decode_frames, score_dataset
 from pipelines.watch import watched
 
 STAGES = ("catalog", "crop", "score", "metrics")
@@ -274,10 +274,7 @@ class _Run:
 
         def plan(rows: Any, board: Any, size: ClusterSize) -> Any:
             workers = pool_size(placement, size, owed.num_rows)
-            clips = rows.map_batches(
-                load_clips, batch_size=1, batch_format="pyarrow", num_cpus=0.25
-            )
-            return score_dataset(clips, task, workers, actor_options(placement), board)
+            return score_dataset(rows, task, workers, actor_options(placement), board)
 
         return self._publish_all("score", owed, plan)
 
@@ -305,7 +302,8 @@ class _Run:
             crops = pool_size(crop_at, shared, owed.num_rows)
             towers = pool_size(score_at, shared, owed.num_rows)
             clips = cropped(rows, crop_task, crops, actor_options(crop_at), board)
-            return score_dataset(clips, score_task, towers, actor_options(score_at), board)
+            options = actor_options(score_at)
+            return score_dataset(clips, score_task, towers, options, board, decode_frames)
 
         return self._publish_all("score", owed, plan)
 

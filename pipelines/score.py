@@ -163,6 +163,11 @@ def decode_frames(clips: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=READY_SCHEMA)
 
 
+def load_frames(owed: pa.Table) -> pa.Table:
+    """Read the clips that owed rows name and decode their frames: one task, no copy between."""
+    return decode_frames(load_clips(owed))
+
+
 class ScoreWorker:
     """Ray actor: holds the towers, compiled once for one batch shape."""
 
@@ -266,24 +271,31 @@ def stage_scores(task: ScoreTask) -> Callable[[pa.Table], pa.Table]:
 
 
 def score_dataset(
-    clips: Any, task: ScoreTask, workers: int, options: dict[str, Any], board: Any
+    source: Any,
+    task: ScoreTask,
+    workers: int,
+    options: dict[str, Any],
+    board: Any,
+    prepare: Callable[[pa.Table], pa.Table] = load_frames,
 ) -> Any:
-    """Chain decoding, towers and staging onto a Ray dataset of ``clips`` rows.
+    """Chain decoding, towers and staging onto a Ray dataset.
 
     Args:
-        clips: Ray dataset of ``clips`` rows (read from the lake, or fresh from the crop step).
+        source: Ray dataset of rows for ``prepare``.
         task: the run's score task.
         workers: size of the fixed actor pool.
         options: resources of one worker.
         board: the run's board.
+        prepare: turns one row into a clip with raw frames: ``load_frames`` for owed rows of the
+            lake, ``decode_frames`` for ``clips`` rows fresh from the crop step.
 
     Returns:
         A lazy Ray dataset of (marker, rows), one row per staged shard.
     """
     import ray.data
 
-    ready = clips.map_batches(
-        decode_frames,
+    ready = source.map_batches(
+        prepare,
         batch_size=1,
         batch_format="pyarrow",
         # Other than the pool's, or the steps fuse and decode in series with the towers.

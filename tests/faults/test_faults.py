@@ -36,7 +36,6 @@ SETTINGS = (
     "crop_stage.wall_s=8",
     "crop_stage.placement.workers=2",
     "score_stage.rows_per_shard=2",
-    "score_stage.rows_per_batch=1",
     "score_stage.placement.workers=2",
 )
 SLOW = b"slow 0.3"

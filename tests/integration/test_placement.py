@@ -65,7 +65,6 @@ def test_crop_on_cpu_nodes_and_towers_share_the_gpu(
         "crop.n_windows=2",
         "crop_stage.placement={workers: 2, resources: {crop: 1}}",
         "score_stage.placement={workers: 2, gpus: 0.5, cpus: 0.5}",
-        "score_stage.rows_per_batch=1",
         f"fused={str(fused).lower()}",
     ]
     request = RunRequest(
