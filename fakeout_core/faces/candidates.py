@@ -23,9 +23,10 @@ LEAST_CONFIDENCE = 0.9
 LEAST_PRESENCE = 0.8
 SAME_IOU = 0.2
 TWIN_IOU = 0.5
-STEADY = 0.006
-"""Bend of a landmark's path, as a share of the distance of the outer eye corners, up to which a
-frame no window shows is interpolated; the error is an eighth of it, and then one of five."""
+STEADY = 0.02
+"""Bend of a landmark's path, as a share of the distance of the outer eye corners, up to which the
+next frame is interpolated. The error is about an eighth of it, and then one of five that are
+averaged; a smaller bound mostly answers to the landmarks' own noise."""
 
 SPARED_EVERY = 2
 FILL = 15

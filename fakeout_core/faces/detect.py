@@ -20,7 +20,7 @@ THRESHOLDS = (0.6, 0.7, 0.7)
 CELL, CELL_STEP = 12, 2
 """Field of view of the first net and the distance between its cells, px of a level."""
 
-FITTING = (0.5, 3.0)
+FITTING = (0.6, 3.0)
 """Levels on which a known face is looked for: its side there, in fields of view."""
 
 DENSE = 400

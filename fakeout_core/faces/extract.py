@@ -113,12 +113,11 @@ class Extractor:
         )
 
     def _is_spared(self, at: int) -> bool:
-        """Whether the landmarks of a frame may be interpolated: no window shows it, the frame
-        before was looked at, the one after will be, and every face moves evenly."""
+        """Whether the landmarks of a frame may be interpolated: the frame before was looked at, the
+        one after will be, and every face moves evenly."""
         plan = self._plan
         return (
-            not plan.keep[at]
-            and self._last_followed == at - 1
+            self._last_followed == at - 1
             and at + 1 < plan.n_frames
             and bool(plan.follow[at + 1])
             and self._tracker.is_steady
