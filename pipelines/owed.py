@@ -17,37 +17,26 @@ import pyarrow as pa
 from fakeout_core.errors import TRANSIENT
 from pipelines.config import PolicyConfig
 from pipelines.current import FILE, Attempt, View, current
-from pipelines.lake import Lake
 from pipelines.requests import Failure, requested_retries
 
 Made = Callable[[str, Attempt | None], int | None]
 """From a video and its current attempt to the attempts so far, or None if nothing is owed."""
 
 
-def owed_crops(
-    lake: Lake, dataset: str, split: str, crop: str, policy: PolicyConfig | None = None
-) -> pa.Table:
+def owed_crops(view: View, policy: PolicyConfig) -> pa.Table:
     """Videos of the catalog that are owed a clip.
 
     A clip whose stored frames could not be scored (a transient failure of the score stage on a
     clip that is ok) is owed again too: cropping it anew is the remedy.
 
     Args:
-        lake: the lake.
-        dataset: its name.
-        split: its split.
-        crop: crop fingerprint.
+        view: the tables.
         policy: attempts allowed for transient failures.
 
     Returns:
         Catalog rows, partition columns included; ``attempts`` int32: those made so far on this
         content, the next row carries one more; and ``why``: ``new``, ``changed`` or ``retry``.
     """
-    return crops_owed(View(lake, dataset, split, crop), policy or PolicyConfig())
-
-
-def crops_owed(view: View, policy: PolicyConfig) -> pa.Table:
-    """``owed_crops`` on tables that may have been read already."""
     asked = requested_retries(view.lake, view.dataset, view.split)
 
     def made(video: str, found: Attempt | None) -> int | None:
@@ -60,59 +49,23 @@ def crops_owed(view: View, policy: PolicyConfig) -> pa.Table:
     return _owed(view.catalog, view.clips, made)
 
 
-def owed_fused(
-    lake: Lake,
-    dataset: str,
-    split: str,
-    crop: str,
-    model: str,
-    policy: PolicyConfig | None = None,
-) -> pa.Table:
-    """Videos of the catalog that are owed a score, where no clips are kept.
-
-    Args:
-        lake: the lake.
-        dataset: its name.
-        split: its split.
-        crop: crop fingerprint.
-        model: model fingerprint.
-        policy: attempts allowed for transient failures.
-
-    Returns:
-        As ``owed_crops``.
-    """
-    return fused_owed(View(lake, dataset, split, crop, model), policy or PolicyConfig())
-
-
-def fused_owed(view: View, policy: PolicyConfig) -> pa.Table:
-    """``owed_fused`` on tables that may have been read already."""
+def owed_fused(view: View, policy: PolicyConfig) -> pa.Table:
+    """Videos of the catalog that are owed a score, where no clips are kept; as ``owed_crops``."""
     asked = requested_retries(view.lake, view.dataset, view.split)
     return _owed(view.catalog, view.scores, lambda video, found: _next(video, found, policy, asked))
 
 
-def owed_scores(lake: Lake, dataset: str, split: str, crop: str, model: str) -> pa.Table:
+def owed_scores(view: View) -> pa.Table:
     """Current clips that the model has not scored yet.
 
     Failed clips are among them: the score stage passes them on as failed scores, so that every
     video has a row with its status and reason.
-
-    Args:
-        lake: the lake.
-        dataset: its name.
-        split: its split.
-        crop: crop fingerprint.
-        model: model fingerprint.
 
     Returns:
         One row per clip: ``clip_file`` (URI of the file that holds it), ``dataset``, ``split``,
         ``crop``, ``video_id``, ``content_version``, ``attempts`` (of the clip; its score carries
         the same), ``status``, ``reason``, ``duration_s``.
     """
-    return scores_owed(View(lake, dataset, split, crop, model))
-
-
-def scores_owed(view: View) -> pa.Table:
-    """``owed_scores`` on tables that may have been read already."""
     take: list[int] = []
     for video, version, listed_at in _identities(view.catalog):
         found = current(view.clips.get(video, ()), version, listed_at)

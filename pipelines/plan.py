@@ -16,7 +16,7 @@ from pipelines.config import RunConfig
 from pipelines.current import View
 from pipelines.lake import Lake
 from pipelines.manifest import read_manifests
-from pipelines.owed import crops_owed, fused_owed, scores_owed
+from pipelines.owed import owed_crops, owed_fused, owed_scores
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def make_plan(
     view = View(lake, dataset, split, crop, model)
     waiting: list[str] = []
     if config.fused:
-        owed = fused_owed(view, config.policy)
+        owed = owed_fused(view, config.policy)
     else:
-        owed = crops_owed(view, config.policy)
-        clips = scores_owed(view)
+        owed = owed_crops(view, config.policy)
+        clips = owed_scores(view)
         # A clip that is to be made again is scored once, as the new one.
         again = set(owed["video_id"].to_pylist())
         pairs = zip(clips["video_id"].to_pylist(), clips["status"].to_pylist(), strict=True)

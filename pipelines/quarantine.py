@@ -147,7 +147,7 @@ def retry(lake: Lake, failures: list[CurrentFailure]) -> list[str]:
     ]
 
 
-def quarantine_share(lake: Lake, dataset: str, split: str, model: str, crop: str) -> float:
+def quarantine_share(view: View) -> float:
     """Share of the catalogued videos whose current outcome is a failure that counts.
 
     The score's outcome decides, and the clip's where there is no score yet. Reasons that only
@@ -156,7 +156,6 @@ def quarantine_share(lake: Lake, dataset: str, split: str, model: str, crop: str
     Returns:
         0..1; 0 for an empty catalog.
     """
-    view = View(lake, dataset, split, crop, model)
     columns = ["video_id", "content_version", "listed_at"]
     catalog = view.catalog.select(columns)
     failed = 0

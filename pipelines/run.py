@@ -25,6 +25,7 @@ from pipelines.checkpoints import local_checkpoint
 from pipelines.cluster import ClusterSize, actor_options, connect, pool_size
 from pipelines.config import RunConfig
 from pipelines.crop import CROP_TARGET, CropTask, crop_dataset, cropped
+from pipelines.current import View
 from pipelines.lake import Lake
 from pipelines.lock import DatasetLock
 from pipelines.manifest import write_manifest
@@ -183,6 +184,7 @@ class _Run:
         self._files: list[str] = []
         self._work_s: dict[str, float] = {}
         self._size: ClusterSize | None = None
+        self._seen: View | None = None
 
     def go(self, locked: Callable[[], object] | None) -> RunReport:
         request, policy = self._request, self._config.policy
@@ -209,9 +211,7 @@ class _Run:
             if "metrics" in request.stages:
                 with self._timed("metrics"):
                     report = replace(report, metrics_rows=self._metrics(report))
-            share = quarantine_share(
-                self._lake, request.dataset, request.split, self._model_key, self._crop_key
-            )
+            share = quarantine_share(self._tables())
             report = replace(
                 report,
                 reasons={stage: dict(counts) for stage, counts in self._reasons.items()},
@@ -227,6 +227,13 @@ class _Run:
         start = time.monotonic()
         yield
         self._timings[stage] = round(time.monotonic() - start, 3)
+
+    def _tables(self) -> View:
+        """The tables as this run last saw them; read again once it has changed them."""
+        if self._seen is None:
+            where = (self._request.dataset, self._request.split)
+            self._seen = View(self._lake, *where, self._crop_key, self._model_key)
+        return self._seen
 
     def _catalog(self, source_uri: str) -> int:
         from pipelines.catalog import build_catalog
@@ -245,10 +252,7 @@ class _Run:
         return summary.n_videos
 
     def _crop(self) -> int:
-        request = self._request
-        owed = owed_crops(
-            self._lake, request.dataset, request.split, self._crop_key, self._config.policy
-        )
+        owed = owed_crops(self._tables(), self._config.policy)
         if owed.num_rows == 0:
             self._show.note("crop: nothing owed, no video was decoded")
             return 0
@@ -262,10 +266,7 @@ class _Run:
         return self._publish_all("crop", owed, plan)
 
     def _score(self) -> int:
-        request = self._request
-        owed = owed_scores(
-            self._lake, request.dataset, request.split, self._crop_key, self._model_key
-        )
+        owed = owed_scores(self._tables())
         if owed.num_rows == 0:
             self._show.note("score: nothing owed, no window was scored")
             return 0
@@ -280,15 +281,7 @@ class _Run:
 
     def _fused(self) -> int:
         """Crop and score in one pass, keeping no clips."""
-        request = self._request
-        owed = owed_fused(
-            self._lake,
-            request.dataset,
-            request.split,
-            self._crop_key,
-            self._model_key,
-            self._config.policy,
-        )
+        owed = owed_fused(self._tables(), self._config.policy)
         if owed.num_rows == 0:
             self._show.note("score: nothing owed, no video was decoded and no window scored")
             return 0
@@ -311,6 +304,7 @@ class _Run:
         """Stream the stage's markers and make each shard visible as it comes."""
         import ray
 
+        self._seen = None  # about to change, and not to be held while the stage runs
         if self._size is None:
             self._show.note("starting Ray" if not self._request.address else "joining the cluster")
             self._size = connect(self._request.address)
@@ -398,10 +392,9 @@ def _as_dataset(owed: pa.Table) -> Any:
 def owed_counts(request: RunRequest) -> tuple[int, int]:
     """How many videos are owed a clip, and how many clips a score, as the tables stand."""
     config, where = request.config, (request.dataset, request.split)
-    lake, crop_key = Lake(request.lake_uri), crop_fingerprint(config.crop)
-    crops = owed_crops(lake, *where, crop_key, config.policy)
-    scores = owed_scores(lake, *where, crop_key, model_key_of(request))
-    return crops.num_rows, scores.num_rows
+    crop_key = crop_fingerprint(config.crop)
+    view = View(Lake(request.lake_uri), *where, crop_key, model_key_of(request))
+    return owed_crops(view, config.policy).num_rows, owed_scores(view).num_rows
 
 
 def model_key_of(request: RunRequest) -> str:

@@ -11,6 +11,8 @@ from fakeout_core.errors import LockedError, StorageError
 from fakeout_core.schemas import CLIPS
 from pipelines import storage
 from pipelines.compact import compact
+from pipelines.config import PolicyConfig
+from pipelines.current import View
 from pipelines.lake import Lake
 from pipelines.lock import DatasetLock
 from pipelines.owed import owed_crops, owed_scores
@@ -22,13 +24,17 @@ def videos(lake: Lake, table: str = "clips") -> list[str]:
     return sorted(lake.read(table, ["video_id"])["video_id"].to_pylist())
 
 
+def view(lake: Lake) -> View:
+    return View(lake, DATASET, SPLIT, CROP, MODEL)
+
+
 def test_a_night_and_what_it_left(root: str) -> None:
     lake = Lake(root)
     odd = "a b/é 😀\n.mp4"
     ids = ["a", "b", "c", "d", odd]
     with DatasetLock(lake, DATASET, "r1", 60).held():
         lake.replace("catalog", lake.files("catalog"), [catalog(ids)])
-        assert owed_crops(lake, DATASET, SPLIT, CROP)["video_id"].to_pylist() == sorted(ids)
+        assert owed_crops(view(lake), PolicyConfig())["video_id"].to_pylist() == sorted(ids)
         first = lake.stage(DATASET, "r1", {"clips": clips(["a", odd])})
         failed = clips(["b"], reason="timeout")
         second = lake.stage(DATASET, "r1", {"clips": failed, "quarantine": failures(["b"])})
@@ -42,12 +48,12 @@ def test_a_night_and_what_it_left(root: str) -> None:
         lake.stage(DATASET, "r0", {"clips": clips(["a", "d"])})  # a zombie of an older night
         assert lake.recover(DATASET, "r2") == 1
         assert videos(lake) == sorted(["a", "b", "c", odd])
-        owed = owed_crops(lake, DATASET, SPLIT, CROP).select(["video_id", "attempts", "why"])
+        owed = owed_crops(view(lake), PolicyConfig()).select(["video_id", "attempts", "why"])
         assert owed.to_pylist() == [
             {"video_id": "b", "attempts": 1, "why": "retry"},
             {"video_id": "d", "attempts": 0, "why": "new"},
         ]
-        to_score = owed_scores(lake, DATASET, SPLIT, CROP, MODEL)
+        to_score = owed_scores(view(lake))
         assert sorted(to_score["video_id"].to_pylist()) == sorted(["a", "b", "c", odd])
         filesystem, path = storage.filesystem(to_score["clip_file"][0].as_py())
         assert pq.read_table(path, filesystem=filesystem).num_rows >= 1

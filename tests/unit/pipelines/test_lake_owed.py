@@ -19,6 +19,7 @@ from pipelines.config import (
     ScoreStageConfig,
     ThroughputConfig,
 )
+from pipelines.current import View
 from pipelines.lake import Lake
 from pipelines.manifest import catalog_digest, read_manifests, write_manifest
 from pipelines.owed import owed_crops, owed_fused, owed_scores
@@ -55,13 +56,17 @@ def set_catalog(lake: Lake, table: pa.Table) -> None:
     lake.replace("catalog", lake.files("catalog"), [table])
 
 
+def view(lake: Lake, model: str = MODEL) -> View:
+    return View(lake, DATASET, SPLIT, CROP, model)
+
+
 def crops(lake: Lake, policy: PolicyConfig | None = None) -> dict[str, tuple[int, str]]:
-    rows = owed_crops(lake, DATASET, SPLIT, CROP, policy).to_pylist()
+    rows = owed_crops(view(lake), policy or PolicyConfig()).to_pylist()
     return {row["video_id"]: (row["attempts"], row["why"]) for row in rows}
 
 
 def to_score(lake: Lake, model: str = MODEL) -> dict[str, int]:
-    rows = owed_scores(lake, DATASET, SPLIT, CROP, model).to_pylist()
+    rows = owed_scores(view(lake, model)).to_pylist()
     return {row["video_id"]: row["attempts"] for row in rows}
 
 
@@ -71,7 +76,7 @@ LATER = NOW + timedelta(days=1)
 def test_an_empty_lake_owes_nothing(lake: Lake) -> None:
     assert crops(lake) == {}
     assert to_score(lake) == {}
-    assert owed_fused(lake, DATASET, SPLIT, CROP, MODEL).num_rows == 0
+    assert owed_fused(view(lake), PolicyConfig()).num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -163,7 +168,7 @@ def test_fused_compares_the_catalog_with_the_scores(lake: Lake) -> None:
     set_catalog(lake, catalog("abc"))
     put(lake, scores=scores("a"))
     put(lake, scores=scores("b", reason="storage"))
-    owed = owed_fused(lake, DATASET, SPLIT, CROP, MODEL)
+    owed = owed_fused(view(lake), PolicyConfig())
     assert owed["video_id"].to_pylist() == ["b", "c"]
     assert owed["attempts"].to_pylist() == [1, 0]
 
@@ -204,7 +209,7 @@ def test_the_share_counts_what_went_wrong_and_not_what_has_no_face(lake: Lake) -
     put(lake, clips=clips("f", reason="crashed"))
     put(lake, scores=scores("abc"))
     put(lake, scores=scores("d", reason="internal"))
-    share = quarantine_share(lake, DATASET, SPLIT, MODEL, CROP)
+    share = quarantine_share(view(lake))
     assert share == 2 / 8
     assert (exit_code(share, 0.25), exit_code(share, 0.2)) == (0, 3)
 
