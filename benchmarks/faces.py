@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("--peer-python", default="", help="Python with requirements-faces.txt")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared" / "faces")
     parser.add_argument("--parts", default="speed,rates,memory,soak", help="what to measure")
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clips", nargs="*", help="names without .mp4, of the standard ones")
     parser.add_argument("--videos", type=int, default=200, help="of the soak")
     parser.add_argument("--worker", nargs=2, metavar=("VIDEO", "CALLS"), help=argparse.SUPPRESS)

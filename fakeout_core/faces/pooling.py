@@ -56,12 +56,16 @@ class Integral:
         top, bottom = _bins(self.height, rows)
         left, right = _bins(self.width, columns)
         gains = _gains(self.height, self.width, rows, columns)[r1:r2, c1:c2]
-        bands = self._flat[bottom[r1:r2]] - self._flat[top[r1:r2]]
+        first, last = int(left[c1]) * 3, int(right[c2 - 1]) * 3 + 3
+        flat = self._flat[:, first:last]
+        bands = flat[bottom[r1:r2]]
+        bands -= flat[top[r1:r2]]
+        left, right = left[c1:c2] * 3 - first, right[c1:c2] * 3 - first
         out = np.empty((1, 3, r2 - r1, c2 - c1), np.float32)
         for channel in range(3):
             blue_first = 2 - channel
-            sums = np.take(bands, right[c1:c2] * 3 + blue_first, 1)
-            sums -= np.take(bands, left[c1:c2] * 3 + blue_first, 1)
+            sums = np.take(bands, right + blue_first, 1)
+            sums -= np.take(bands, left + blue_first, 1)
             np.multiply(sums, gains, out=out[0, channel])
         out -= OFFSET
         return out

@@ -21,7 +21,7 @@ from fakeout_core.faces.shots import Searched
 FULL_EVERY = 10
 """At least every so many detections all of the picture is searched."""
 
-MARGIN = 0.05
+MARGIN = 0.03
 """Boxes tremble: so far inside its reach, as a share of its side, a window must lie to stay."""
 
 
