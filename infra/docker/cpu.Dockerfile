@@ -9,14 +9,14 @@ ARG BASE=python:3.11.13-slim-bookworm
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
 WORKDIR /build
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 # Dependencies change rarely: their layer comes before the source.
 COPY requirements.lock infra/docker/build.lock ./
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --require-hashes --no-deps --requirement requirements.lock \
+RUN pip install --require-hashes --no-deps --requirement requirements.lock \
     && python -m venv /opt/builder \
     && /opt/builder/bin/pip install --require-hashes --no-deps --requirement build.lock
 COPY pyproject.toml README.md LICENSE NOTICE ./
@@ -24,8 +24,7 @@ COPY fakeout_core fakeout_core
 COPY pipelines pipelines
 COPY jobs jobs
 # The wheel is made by the pinned backend, outside the environment that ships.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/dist . \
+RUN /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/dist . \
     && pip install --no-deps /build/dist/*.whl
 
 # hadolint ignore=DL3006

@@ -12,9 +12,8 @@ LABEL org.opencontainers.image.title="fakeout-cuda" \
       org.opencontainers.image.licenses="Apache-2.0"
 USER 0:0
 COPY infra/docker/cuda.lock /opt/cuda.lock
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps \
-    --requirement /opt/cuda.lock
+RUN /opt/venv/bin/python -m pip install --disable-pip-version-check --no-cache-dir \
+    --require-hashes --no-deps --requirement /opt/cuda.lock
 # GKE mounts the driver here.
 ENV PATH=/usr/local/nvidia/bin:$PATH \
     LD_LIBRARY_PATH=/usr/local/nvidia/lib64
