@@ -15,7 +15,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-CROP_CODE_VERSION = 1
+CROP_CODE_VERSION = 2
 """Raise when the crop stage's output changes for the same input and settings."""
 
 
