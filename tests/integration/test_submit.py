@@ -10,6 +10,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,19 @@ class Shell:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         process = self.start(*arguments)
-        output = process.communicate(timeout=300)[0]
+        try:
+            output = process.communicate(timeout=300)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            pytest.fail(f"not done after 300 s:\n{process.communicate()[0]}")
         assert process.returncode == code, output
         return output
+
+    def nodes(self) -> int:
+        """How many raylets have registered and live."""
+        with urllib.request.urlopen(f"{self.dashboard}/api/v0/nodes", timeout=10) as answer:
+            found = json.load(answer)["data"]["result"]["result"]
+        return sum(1 for node in found if node["state"] == "ALIVE")
 
 
 def ray_start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
@@ -59,6 +70,26 @@ def ray_start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+@contextmanager
+def more_raylets(shell: Shell, *offers: list[str]) -> Iterator[None]:
+    """Let raylets join, one by one: two that start at once take the same socket, and one dies."""
+    raylets: list[subprocess.Popen[bytes]] = []
+    try:
+        for offer in offers:
+            had = shell.nodes()
+            raylet = ray_start(shell.environment, f"--address=127.0.0.1:{shell.port}", *offer)
+            raylets.append(raylet)
+            deadline = time.monotonic() + 90
+            while shell.nodes() == had:
+                assert raylet.poll() is None, "ray start ended"
+                assert time.monotonic() < deadline, "the raylet does not register"
+                time.sleep(0.3)
+        yield
+    finally:
+        for raylet in raylets:
+            stop(raylet)
 
 
 @pytest.fixture(scope="module")
@@ -146,16 +177,8 @@ def test_exit_code_of_the_command_comes_back(shell: Shell, tmp_path: Path) -> No
 def test_extra_raylets_one_with_a_gpu(shell: Shell, corpus: Path, tmp_path: Path) -> None:
     """Two more raylets join; the towers ask for a GPU and get onto the one that has it."""
     lake = str(tmp_path / "lake")
-    raylets = [
-        ray_start(shell.environment, f"--address=127.0.0.1:{shell.port}", "--num-cpus=2", *more)
-        for more in ((), ("--num-gpus=1",))
-    ]
-    try:
-        time.sleep(5)  # until both have registered; the run takes the cluster as it finds it
-        command = ["--", "run", str(corpus / "real"), "--lake", lake, "--dataset", "demo", *QUICK]
-        command += ["--set", "score_stage.placement={gpus: 0.5, workers: 2, cpus: 0.5}"]
+    command = ["--", "run", str(corpus / "real"), "--lake", lake, "--dataset", "demo", *QUICK]
+    command += ["--set", "score_stage.placement={gpus: 0.5, workers: 2, cpus: 0.5}"]
+    with more_raylets(shell, ["--num-cpus=2"], ["--num-cpus=2", "--num-gpus=1"]):
         shell.run(*submit("gpu", *command))
-    finally:
-        for raylet in raylets:
-            stop(raylet)
     assert sorted(outcomes(lake).values()) == ["scored"] * 3
