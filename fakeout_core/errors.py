@@ -85,3 +85,7 @@ class StorageError(FakeoutError):
 
 class LockedError(FakeoutError):
     """Another run holds the dataset's lock. Exit code 1."""
+
+
+class PlacementError(FakeoutError):
+    """No machine of the cluster has room for a stage's worker. Exit code 1."""

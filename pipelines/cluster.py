@@ -6,14 +6,16 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.util.placement_group import placement_group, remove_placement_group
 
-from fakeout_core.errors import ConfigError
+from fakeout_core.errors import ConfigError, PlacementError
 from pipelines.config import PlacementConfig
 
 SPARE_CPUS = 2
@@ -27,6 +29,9 @@ STORE_BYTES_PER_CPU = 256_000_000
 """Object store that the rows of a stage may fill on their way, per logical CPU: some ten videos'
 decoded frames. Left to itself Ray Data fills half of the store, which never shrinks again; towers
 are no faster for it."""
+
+TELL_S = 10.0
+"""How often a run that waits for a node says so, and renews its lock."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,11 @@ class ClusterSize:
     nodes: int
 
 
-def connect(address: str | None = None) -> ClusterSize:
+def connect(address: str | None = None) -> None:
     """Join the cluster at ``address``, the one this job runs in, or start a local one.
 
     Args:
         address: ``auto``, ``host:port``, ``ray://…``, or None (RAY_ADDRESS, else local).
-
-    Returns:
-        The cluster's size.
 
     Raises:
         ConfigError: there is no cluster at the address.
@@ -59,7 +61,7 @@ def connect(address: str | None = None) -> ClusterSize:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # The core worker reports every pool whose actors have arguments as an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    target = address or os.environ.get("RAY_ADDRESS") or None
+    target = _target(address)
     if not ray.is_initialized():
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if target is None:
@@ -75,17 +77,86 @@ def connect(address: str | None = None) -> ClusterSize:
                 "out --address to use this machine alone."
             ) from None
     quiet_ray_data()
+
+
+def measure(address: str | None = None) -> ClusterSize:
+    """Size the connected cluster as it is now, and bound the object store of its stages by it.
+
+    Args:
+        address: as given to ``connect``.
+    """
     resources = ray.cluster_resources()
     nodes = sum(1 for node in ray.nodes() if node["Alive"])
     cpus = resources.get("CPU", 1.0)
     # Pools that take every CPU leave none for the tasks between them, and the job hangs.
-    spare = SPARE_CPUS if target is None else max(1.0, SPARE_SHARE * cpus)
+    local = _target(address) is None
+    spare = SPARE_CPUS if local else max(1.0, SPARE_SHARE * cpus)
     size = ClusterSize(max(cpus - spare, 1.0), resources.get("GPU", 0.0), nodes)
     limits = ray.data.ExecutionResources.for_limits(
         object_store_memory=size.cpus * STORE_BYTES_PER_CPU
     )
     ray.data.DataContext.get_current().execution_options.resource_limits = limits
     return size
+
+
+def await_room(
+    placements: Sequence[PlacementConfig], wait_s: float, waiting: Callable[[str], None]
+) -> None:
+    """Wait until one worker of every placement fits on the cluster, all at the same time.
+
+    Ray Data would wait for ever, and without a word, for a node that never comes. The placement
+    group that does the waiting is also what tells an autoscaler which node to add.
+
+    Args:
+        placements: of the pools that will live at once.
+        wait_s: seconds to wait.
+        waiting: told every ten seconds what is waited for.
+
+    Raises:
+        PlacementError: there is no room in time.
+    """
+    bundles = [(_bundle(one), dict(one.labels)) for one in placements]
+    bundles = [(needs, labels) for needs, labels in bundles if needs]
+    if not bundles:
+        return
+    group = placement_group(
+        [needs for needs, _ in bundles],
+        strategy="PACK",
+        bundle_label_selector=[labels for _, labels in bundles],
+    )
+    wanted = " and ".join(_text(needs | labels) for needs, labels in bundles)
+    deadline = time.monotonic() + wait_s
+    tell_at = time.monotonic() + TELL_S
+    try:
+        while not group.wait(1):  # returns at once for a group that no node could ever hold
+            now = time.monotonic()
+            if now >= deadline:
+                raise PlacementError(
+                    f"the cluster had no room for a worker with {wanted} within {wait_s:.0f} s. "
+                    "Add such a node, wait longer (policy.room_wait_s), or ask for less in the "
+                    "stage's placement; what was published stays, and the next run goes on"
+                )
+            if now >= tell_at:
+                waiting(wanted)
+                tell_at = now + TELL_S
+            time.sleep(0.5)
+    finally:
+        remove_placement_group(group)
+
+
+def _bundle(placement: PlacementConfig) -> dict[str, float]:
+    """What one worker reserves, in Ray's names."""
+    needs = {"CPU": placement.cpus, "GPU": placement.gpus, "memory": placement.memory_mb * 1e6}
+    return {name: float(much) for name, much in (needs | placement.resources).items() if much > 0}
+
+
+def _text(needs: Mapping[str, float | str]) -> str:
+    return ", ".join(f"{name} {much}" for name, much in needs.items())
+
+
+def _target(address: str | None) -> str | None:
+    """The cluster that is meant; None starts a local one."""
+    return address or os.environ.get("RAY_ADDRESS") or None
 
 
 @contextmanager
@@ -126,8 +197,8 @@ def pool_size(placement: PlacementConfig, size: ClusterSize, work: int) -> int:
         At least 1.
     """
     if placement.workers is not None:
-        return placement.workers
-    if placement.gpus > 0:
+        fitting = placement.workers
+    elif placement.gpus > 0:
         fitting = math.floor(size.gpus / placement.gpus)
     else:
         fitting = math.floor(size.cpus / max(placement.cpus, 0.01))

@@ -17,7 +17,8 @@ class PlacementConfig:
     """Where a stage's workers run.
 
     Attributes:
-        workers: size of the fixed actor pool; None derives it from the cluster's CPUs or GPUs.
+        workers: size of the fixed actor pool; None derives it from the CPUs or GPUs that the
+            cluster has when the stage begins, so give it where an autoscaler adds nodes later.
         cpus: logical CPUs of one worker.
         gpus: GPUs of one worker; a fraction shares one device.
         memory_mb: memory reserved for one worker, for Ray's scheduler; 0 reserves none.
@@ -92,12 +93,15 @@ class PolicyConfig:
             ``too_short`` describe the video and do not count.
         lock_ttl_s: a dataset lock not renewed for this long is taken over.
         lock_wait_s: how long a run waits for the lock before it leaves with exit code 1.
+        room_wait_s: how long a stage waits for a node that has room for one of its workers (an
+            autoscaler may be adding it) before the run leaves with exit code 1.
     """
 
     max_attempts: int = 3
     max_quarantine_share: float = 0.1
     lock_ttl_s: float = 600.0
     lock_wait_s: float = 0.0
+    room_wait_s: float = 3600.0
 
 
 @dataclass(frozen=True)

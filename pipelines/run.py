@@ -22,7 +22,7 @@ from fakeout_core.ids import crop_fingerprint, new_run_id
 from pipelines import telemetry
 from pipelines.board import StageCount, start_board
 from pipelines.checkpoints import local_checkpoint
-from pipelines.cluster import ClusterSize, actor_options, connect, pool_size
+from pipelines.cluster import ClusterSize, actor_options, await_room, connect, measure, pool_size
 from pipelines.config import RunConfig
 from pipelines.crop import CROP_TARGET, CropTask, crop_dataset, cropped
 from pipelines.current import View
@@ -183,7 +183,7 @@ class _Run:
         self._reasons: dict[str, Counter[str]] = {}
         self._files: list[str] = []
         self._work_s: dict[str, float] = {}
-        self._size: ClusterSize | None = None
+        self._connected = False
         self._seen: View | None = None
 
     def go(self, locked: Callable[[], object] | None) -> RunReport:
@@ -305,14 +305,17 @@ class _Run:
         import ray
 
         self._seen = None  # about to change, and not to be held while the stage runs
-        if self._size is None:
+        if not self._connected:
             self._show.note("starting Ray" if not self._request.address else "joining the cluster")
-            self._size = connect(self._request.address)
+            connect(self._request.address)
+            self._connected = True
+        stages = ("crop", stage) if self._config.fused else (stage,)
+        self._await_room(stages)
         board = start_board()
         self._show.stage(stage, owed.num_rows)
         done = 0
-        with watched(board, ("crop", stage) if self._config.fused else (stage,), self._show):
-            markers = plan(_as_dataset(owed), board, self._size)
+        with watched(board, stages, self._show):
+            markers = plan(_as_dataset(owed), board, measure(self._request.address))
             for block in markers.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0
             ):
@@ -334,6 +337,27 @@ class _Run:
             )
         ray.kill(board)
         return done
+
+    def _await_room(self, stages: tuple[str, ...]) -> None:
+        """Wait, holding the lock, until a worker of each of the stages fits on the cluster."""
+        at = {
+            "crop": self._config.crop_stage.placement,
+            "score": self._config.score_stage.placement,
+        }
+        said = False
+
+        def waiting(wanted: str) -> None:
+            nonlocal said
+            self._lock.renew()
+            if not said:
+                limit = self._config.policy.room_wait_s
+                self._show.note(
+                    f"{'+'.join(stages)}: waiting up to {limit:.0f} s for a node with room for a "
+                    f"worker ({wanted})"
+                )
+            said = True
+
+        await_room([at[name] for name in stages], self._config.policy.room_wait_s, waiting)
 
     def _metrics(self, report: RunReport) -> int:
         from pipelines.metrics import compute_metrics, metrics_are_current

@@ -19,6 +19,8 @@ import pytest
 import typer
 import yaml
 
+from pipelines.config import RunConfig
+from pipelines.settings import load_settings
 from tests.infra import crd, kustomize
 
 K8S = Path(__file__).resolve().parents[2] / "infra" / "k8s"
@@ -187,6 +189,29 @@ def test_worker_groups_have_bounds_and_start_at_zero() -> None:
         for group in spec["workerGroupSpecs"]:
             assert group["minReplicas"] == group["replicas"] == 0
             assert 0 < group["maxReplicas"] <= 40
+
+
+@pytest.mark.parametrize("overlay", ["dev", "production"])
+def test_the_pools_are_what_a_full_cluster_holds(overlay: str) -> None:
+    """The cluster starts empty: pools derived from it would have one worker, and no GPU."""
+    settings = yaml.safe_load(named(overlay, "ConfigMap", "fakeout-config")["data"]["fakeout.yaml"])
+    config = load_settings(
+        RunConfig, None, [f"{key}={json.dumps(settings[key])}" for key in settings]
+    )
+    held: dict[str, float] = {}
+    for group in named(overlay, "RayJob")["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
+        start, most = group["rayStartParams"], group["maxReplicas"]
+        slots = json.loads(json.loads(start.get("resources", '"{}"'))).get("fakeout_worker", 0)
+        assert slots < int(start["num-cpus"]), "the tasks between the pools need a CPU"
+        held["fakeout_worker"] = held.get("fakeout_worker", 0) + most * slots
+        held["gpu"] = held.get("gpu", 0) + most * int(start.get("num-gpus", 0))
+    crop, score = config.crop_stage.placement, config.score_stage.placement
+    assert crop.workers == held["fakeout_worker"]
+    assert crop.resources == {"fakeout_worker": 1}
+    if held["gpu"]:
+        assert (score.workers, score.gpus, score.resources) == (held["gpu"], 1, {})
+    else:
+        assert (score.workers, score.gpus, score.resources) == (crop.workers, 0, crop.resources)
 
 
 def _gigabytes(quantity: str) -> float:
