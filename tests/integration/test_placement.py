@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fakeout_core.errors import PlacementError
 from pipelines.config import RunConfig
 from pipelines.lake import Lake
 from pipelines.run import Parts, RunRequest, run
 from pipelines.settings import load_settings
 from tests.fakes.videos import write_corpus
 from tests.integration.tables import outcomes
+
+# A pool larger than the cluster, whose workers leave CPUs to the tasks between the pools.
+BEYOND = ["score_stage.placement={workers: 9, cpus: 0.5, resources: {crop: 1.5}}"]
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -90,3 +95,25 @@ def test_crop_on_cpu_nodes_and_towers_share_the_gpu(
     # Every tower on the GPU node, all on device 0, each allowed 0.9 of its half of the memory.
     assert engines == {f"{mixed_cluster['gpu']}/0/0.45"}
     assert set(outcomes(str(tmp_path / "lake")).values()) == {"scored"}
+
+
+def test_a_stage_no_node_has_room_for_says_so_and_ends(
+    mixed_cluster: dict[str, str], tmp_path: Path
+) -> None:
+    """Two GPUs on one node are not to be had: an error with the remedy, and the crops stay."""
+    write_corpus(tmp_path / "videos", 2, {})
+    sets = ["crop.n_windows=2", "score_stage.placement={gpus: 2}", "policy.room_wait_s=2"]
+    request = RunRequest(
+        str(tmp_path / "lake"),
+        "films",
+        "all",
+        source_uri=str(tmp_path / "videos"),
+        config=load_settings(RunConfig, None, sets),
+        parts=Parts("tests.fakes.videos:crop_bytes", "tests.fakes.work:PlacedDetector"),
+    )
+    with pytest.raises(PlacementError, match=r"GPU 2\.0 within 2 s.*policy\.room_wait_s"):
+        run(request)
+    assert Lake(request.lake_uri).read("clips").num_rows == 2
+    more = replace(request, config=load_settings(RunConfig, None, [*sets[:1], *BEYOND]))
+    run(more)
+    assert set(outcomes(request.lake_uri).values()) == {"scored"}

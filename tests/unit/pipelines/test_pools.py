@@ -16,6 +16,7 @@ from pipelines.config import PlacementConfig
         (PlacementConfig(cpus=2), ClusterSize(8, 0, 1), 100, 4),
         (PlacementConfig(), ClusterSize(8, 0, 1), 3, 3),
         (PlacementConfig(workers=5), ClusterSize(2, 0, 1), 100, 5),
+        (PlacementConfig(workers=5), ClusterSize(2, 0, 1), 3, 3),
         (PlacementConfig(gpus=1), ClusterSize(64, 4, 4), 100, 4),
         (PlacementConfig(gpus=0.5), ClusterSize(64, 4, 4), 100, 8),
         (PlacementConfig(gpus=1), ClusterSize(64, 0, 4), 100, 1),
