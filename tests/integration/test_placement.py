@@ -57,7 +57,8 @@ def actor_nodes(stop: threading.Event, found: dict[str, set[str]]) -> None:
         for actor in actors().values():
             for name in ("CropWorker", "ScoreWorker"):
                 node = actor["Address"]["NodeID"]
-                if name in actor["ActorClassName"] and node:
+                # One that waits to be placed has a node id too, of all ones.
+                if name in actor["ActorClassName"] and actor["State"] == "ALIVE":
                     found.setdefault(name, set()).add(node)
 
 
