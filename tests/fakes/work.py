@@ -38,7 +38,7 @@ class SlowDetector(CountingDetector):
         return super().score_windows(frames, log_mel)
 
 
-class PlacedDetector(CountingDetector):
+class PlacedDetector(SlowDetector):
     """Says in its engine column where it ran, and what share of the device it was given."""
 
     @property

@@ -98,7 +98,7 @@ def test_an_expired_lock_is_taken_over_and_its_holder_is_fenced(
 
 def test_it_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forget_process(monkeypatch)
-    mine = lock(str(tmp_path), "r1", ttl_s=0.6)
+    mine = lock(str(tmp_path), "r1", ttl_s=3.0)
     renewed = threading.Event()
     plain = DatasetLock._renew_now
 
