@@ -1,10 +1,12 @@
 """Pictures for docs/parity.md: where the face stage departs from the published method on purpose.
 
-    python -m tools.parity_pictures PEER_PYTHON docs/img
+    python -m tools.parity_pictures PEER_PYTHON docs/img [--reference DIR]
 
 Made from the public-domain speech that ships with the demo and from nothing else. PEER_PYTHON has
-``benchmarks/requirements-faces.txt``. Each picture shows the published method above, ours below, at
-frames 0, 30, 60 and 90; grey stands for a frame that is not scored.
+``benchmarks/requirements-faces.txt``. Each picture of crops shows the published method above, ours
+below, at frames 0, 30, 60 and 90; grey stands for a frame that is not scored. The picture of the
+seal is of the same speech enlarged and of the published method's boxes on it, which are in the
+reference data (``faces/clips/obama_720.mp4`` and ``golden/faces/obama_720.npz`` of DIR).
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import numpy as np
 
 from fakeout_core.config import CropConfig
 from fakeout_core.crop import crop_video
+from fakeout_core.media.probe import probe
+from fakeout_core.media.video import open_reader
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEECH = ROOT / "jobs" / "assets" / "speech.mp4"
@@ -99,11 +103,32 @@ def codec_step() -> np.ndarray:
     return np.hstack([*pair, change]).astype(np.uint8)
 
 
+def seal(reference: Path) -> np.ndarray:
+    """The detection that mistakes a seal for a face; left the published method, right ours."""
+    path = str(reference / "faces" / "clips" / "obama_720.mp4")
+    with np.load(reference / "golden" / "faces" / "obama_720.npz") as golden:
+        at = int(golden["box_det_frame"][golden["box_xywh"][:, 1].argmax()])  # the lowest box
+        boxes = golden["box_xywh"][golden["box_det_frame"] == at]
+        x1, x2, y1, y2 = golden["win0"].tolist()
+    with open_reader(path, probe(path, CropConfig().limits)) as reader:
+        picture = next(frame for frame in reader.frames() if frame.index == at).bgr()
+    track = crop_video(path, CropConfig(audio=False)).tracks[0]
+    theirs, mine = picture.copy(), picture.copy()
+    for x, y, width, height in boxes.round().astype(int).tolist():
+        cv2.rectangle(theirs, (x, y), (x + width, y + height), (0, 220, 255), 3)
+    cv2.rectangle(theirs, (x1, y1), (x2 - 1, y2 - 1), (80, 255, 80), 5)
+    left, top, right, bottom = (round(side) for side in track.box)
+    cv2.rectangle(mine, (left, top), (right - 1, bottom - 1), (80, 255, 80), 5)
+    both = np.hstack([theirs[:, 160:1120], mine[:, 160:1120]])  # without the black sides
+    return cv2.resize(both, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("peer", help="Python with benchmarks/requirements-faces.txt")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--reference", type=Path, help="folder of the reference data")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     quality = [cv2.IMWRITE_JPEG_QUALITY, 88]
@@ -114,6 +139,8 @@ def main() -> None:
             rows = [np.hstack(published(video, arguments.peer, folder)), np.hstack(ours(video))]
             cv2.imwrite(str(arguments.out / f"faces_{title}.jpg"), np.vstack(rows), quality)
     cv2.imwrite(str(arguments.out / "faces_codec.jpg"), codec_step(), quality)
+    if arguments.reference is not None:
+        cv2.imwrite(str(arguments.out / "faces_seal.jpg"), seal(arguments.reference), quality)
 
 
 if __name__ == "__main__":
