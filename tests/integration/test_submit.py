@@ -18,12 +18,14 @@ import pytest
 
 from jobs.demo_corpus import build_demo_corpus
 from pipelines.lake import Lake
+from pipelines.telemetry import METRICS
 from tests.integration.conftest import free_port, stop
 from tests.integration.tables import outcomes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 BIN = Path(sys.executable).parent
+SUFFIX = {"counter": "", "gauge": "", "histogram": "_count"}
 QUICK = ["--set", "crop.n_windows=1", "--set", "crop_stage.rows_per_shard=2"]
 
 
@@ -33,6 +35,7 @@ class Shell:
 
     port: int
     dashboard: str
+    metrics: str
     environment: dict[str, str]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -65,6 +68,12 @@ class Shell:
             except OSError:  # a busy dashboard gives up on its own question
                 assert time.monotonic() < deadline, "the dashboard does not list its nodes"
                 time.sleep(1)
+
+    def series(self) -> set[str]:
+        """Names of the time series that the head node exports, in Prometheus' text format."""
+        with urllib.request.urlopen(self.metrics, timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return {line.partition("{")[0] for line in lines if not line.startswith("#")}
 
 
 def ray_start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
@@ -100,7 +109,7 @@ def more_raylets(shell: Shell, *offers: list[str]) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def shell() -> Iterator[Shell]:
-    port, dashboard = free_port(), free_port()
+    port, dashboard, metrics = free_port(), free_port(), free_port()
     # A short path: Ray's sockets have at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="fo", dir="/tmp") as folder:
         environment = {
@@ -114,6 +123,7 @@ def shell() -> Iterator[Shell]:
             environment,
             *("--head", f"--port={port}", f"--dashboard-port={dashboard}", "--num-cpus=4"),
             *("--include-dashboard=true", f"--temp-dir={folder}"),
+            f"--metrics-export-port={metrics}",
         )
         url = f"http://127.0.0.1:{dashboard}"
         try:
@@ -126,7 +136,7 @@ def shell() -> Iterator[Shell]:
                     assert head.poll() is None, "ray start ended"
                     assert time.monotonic() < deadline, "the dashboard does not answer"
                     time.sleep(0.3)
-            yield Shell(port, url, environment)
+            yield Shell(port, url, f"http://127.0.0.1:{metrics}/metrics", environment)
         finally:
             stop(head)
 
@@ -170,6 +180,13 @@ def test_demo_corpus_followed_stopped_and_resumed(
     assert "joined second" in shell.run(*submit("second", *command))
     (facts,) = [json.loads(line) for line in shell.run("status", "second", "--json").splitlines()]
     assert (facts["status"], facts["exit_code"]) == ("SUCCEEDED", 0)
+
+    # What the dashboard and the alerts ask for is there to be scraped, the run's end included.
+    missing = {f"ray_{name}{SUFFIX[metric.kind]}" for name, metric in METRICS.items()}
+    deadline = time.monotonic() + 60  # Ray's processes report every 10 s
+    while missing := missing - shell.series():
+        assert time.monotonic() < deadline, f"not exported: {missing}"
+        time.sleep(1)
 
 
 def test_exit_code_of_the_command_comes_back(shell: Shell, tmp_path: Path) -> None:
