@@ -55,4 +55,4 @@ class ConsoleShow:
     def note(self, text: str) -> None:
         """One line worth reading."""
         console = self._bars.console if self._bars is not None else self._console
-        console.print(text, highlight=False, markup=False)
+        console.print(text)

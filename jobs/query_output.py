@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from jobs.terminal import console, printable
+
 FORMATS = ("table", "csv", "json", "parquet")
 MAX_SHOWN = 100
 _BYTES_SHOWN = 12
@@ -84,22 +86,20 @@ def show(table: pa.Table, *, limit: int = MAX_SHOWN) -> None:
         table: any rows.
         limit: most rows printed; what is left out is said.
     """
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console = Console(soft_wrap=False)
+    screen = console()
     grid = Table()
     for field in table.schema:
         is_number = pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
         justify = "right" if is_number else "left"
-        grid.add_column(Text(field.name), justify=justify, overflow="fold")
+        grid.add_column(printable(field.name), justify=justify, overflow="fold")
     for row in table.slice(0, limit).to_pylist():
-        grid.add_row(*(Text(_short(value)) for value in row.values()))
-    console.print(grid)
+        grid.add_row(*(_short(value) for value in row.values()))
+    screen.print(grid)
     more = table.num_rows - limit
     rows = "1 row" if table.num_rows == 1 else f"{table.num_rows:,} rows"
-    console.print(f"{rows}; {more:,} not shown" if more > 0 else rows, highlight=False)
+    screen.print(f"{rows}; {more:,} not shown" if more > 0 else rows)
 
 
 def _short(value: Any) -> str:
@@ -114,4 +114,4 @@ def _short(value: Any) -> str:
         return f"[{shown}{', …' if len(value) > 6 else ''}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_short(entry)}" for key, entry in value.items()) + "}"
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))

@@ -6,13 +6,12 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
+from jobs.metrics_table import show_metrics
+from jobs.terminal import printable
 from pipelines.lake import Lake
 from pipelines.run import RunReport, RunRequest
 
 MAX_ROWS = 20
-
-HEADLINE = ("roc_auc", "eer", "average_precision", "accuracy", "log_loss")
-"""Metrics shown at the end of a run; all of them are in the table."""
 
 
 def show_results(console: Console, request: RunRequest, report: RunReport) -> None:
@@ -28,16 +27,13 @@ def show_results(console: Console, request: RunRequest, report: RunReport) -> No
                 "\nThese scores mean nothing: the weights are untrained (weights = untrained in "
                 "the tables).\nGive a trained FakeOut checkpoint with --checkpoint FILE.",
                 style="bold yellow",
-                highlight=False,
             )
-    console.print(f"\nLake: {request.lake_uri}", highlight=False, soft_wrap=True)
+    console.print(f"\nLake: {request.lake_uri}", soft_wrap=True)
     glob = f"{request.lake_uri.rstrip('/')}/scores/**/*.parquet"
     console.print(
         "Go on with:\n  fakeout query "
         f'{request.lake_uri} "select video_id, score, status from latest_scores order by score"\n'
         f"  duckdb -c \"select * from read_parquet('{glob}', hive_partitioning=true)\"",
-        highlight=False,
-        markup=False,
         soft_wrap=True,
     )
 
@@ -67,9 +63,8 @@ def _show_scores(console: Console, lake: Lake, request: RunRequest, report: RunR
     for row in sorted(rows, key=lambda row: row["video_id"])[:MAX_ROWS]:
         score = "–" if row["score"] is None else f"{row['score']:.4f}"
         status = row["status"] if row["reason"] is None else f"{row['status']}: {row['reason']}"
-        name = row["video_id"].encode("unicode_escape").decode()
         table.add_row(
-            *(name, labels[row["label"]], score, str(row["n_windows"])),
+            *(printable(row["video_id"]), labels[row["label"]], score, str(row["n_windows"])),
             *(row["audio_status"] or "–", status),
         )
     console.print(table)
@@ -83,25 +78,9 @@ def _show_metrics(console: Console, lake: Lake, request: RunRequest, report: Run
         (pc.field("dataset") == request.dataset)
         & (pc.field("split") == request.split)
         & (pc.field("model") == report.model_key)
-        & (pc.field("level") == "video")
-        & (pc.field("no_face_policy") == "exclude")
     )
-    rows = lake.read("metrics", filter=where).to_pylist()
-    table = Table(title="metrics · video level · videos without a score left out")
-    for name in ("slice", "metric", "value", "95 % interval", "reals", "fakes"):
-        table.add_column(name, overflow="fold")
-    chosen = [row for row in rows if row["metric"] in HEADLINE and _is_headline(row["slice"])]
-    for row in sorted(chosen, key=lambda row: (row["slice"], HEADLINE.index(row["metric"]))):
-        value = row["undefined_reason"] if row["value"] is None else f"{row['value']:.4f}"
-        has_interval = row["ci_low"] is not None
-        interval = f"{row['ci_low']:.3f} – {row['ci_high']:.3f}" if has_interval else ""
-        counts = (str(row["n_real"]), str(row["n_fake"]))
-        table.add_row(row["slice"], row["metric"], value, interval, *counts)
-    if chosen:
-        console.print(table)
+    rows = lake.read("metrics", filter=where)
+    if rows.num_rows:
+        show_metrics(console, rows, every_slice=False)
     else:
         console.print("metrics: none (they need labels; see --labels)")
-
-
-def _is_headline(name: str) -> bool:
-    return name == "all" or name.startswith("manipulation=")

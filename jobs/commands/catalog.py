@@ -109,20 +109,20 @@ def parse_options(pairs: list[str]) -> dict[str, str]:
 
 def show(summary: object, dry_run: bool) -> None:
     """Print a summary: the line, warnings, and a table of labels and manipulations."""
-    from rich.console import Console
     from rich.table import Table
 
+    from jobs.terminal import console, printable
     from pipelines.catalog_summary import CatalogSummary
 
     assert isinstance(summary, CatalogSummary)
-    console = Console()
-    console.print(str(summary), soft_wrap=True, highlight=False, markup=False)
+    screen = console()
+    screen.print(str(summary), soft_wrap=True)
     table = Table("manipulation", "videos")
     for name, count in summary.manipulations.items():
-        table.add_row(name, str(count))
-    console.print(table)
+        table.add_row(printable(name), str(count))
+    screen.print(table)
     if dry_run:
-        console.print("dry run: nothing was written")
+        screen.print("dry run: nothing was written")
     elif not summary.replaced:
-        console.print("the catalog was up to date and was left as it is")
-    console.print(f"{summary.n_probed} objects opened, {summary.seconds:.1f} s", highlight=False)
+        screen.print("the catalog was up to date and was left as it is")
+    screen.print(f"{summary.n_probed} objects opened, {summary.seconds:.1f} s")

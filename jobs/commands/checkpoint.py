@@ -108,14 +108,14 @@ def _show(facts: Mapping[str, object], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
+
+    from jobs.terminal import console, printable
 
     table = Table(show_header=False, box=None)
     table.add_column()
     table.add_column(overflow="fold")
     for key, value in facts.items():
         text = f"{value:,}" if isinstance(value, int) else str(value)
-        table.add_row(key.replace("_", " "), Text(text))
-    Console().print(table)
+        table.add_row(key.replace("_", " "), printable(text))
+    console().print(table)

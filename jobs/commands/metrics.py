@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fakeout_core.errors import ConfigError
 from jobs.options import ConfigOption, SetOption
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-HEADLINE = {
-    "roc_auc": "AUC",
-    "eer": "EER",
-    "average_precision": "AP",
-    "log_loss": "log loss",
-    "tpr_at_fpr_0.01": "TPR at 1 % FPR",
-    "balanced_accuracy": "balanced acc.",
-    "ece": "ECE",
-}
-"""Metrics shown, as far as the terminal's width goes, and their headings."""
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +41,8 @@ def register(app: typer.Typer) -> None:
         """Compute ROC-AUC, EER and the rest, for every slice, with 95 % intervals."""
         from fakeout_core.ids import new_run_id
         from fakeout_core.metrics.config import MetricsConfig
+        from jobs.metrics_table import show_metrics
+        from jobs.terminal import console
         from pipelines.lake import Lake
         from pipelines.lock import DatasetLock
         from pipelines.metrics import compute_metrics, find_groups
@@ -85,40 +73,7 @@ def register(app: typer.Typer) -> None:
                 beam_args=tuple(beam_arg or ()),
                 lake=tables,
             )
-        show(rows)
-
-
-def show(rows: pa.Table) -> None:
-    """Print the headline metrics of the video level, one line per slice."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    names = list(HEADLINE)[: max(2, (console.width - 44) // 14)]
-    found: dict[tuple[str, str, str], dict[str, dict[str, dict[str, object]]]] = {}
-    for row in rows.to_pylist():
-        if row["level"] == "video" and row["no_face_policy"] == "exclude":
-            group = found.setdefault((row["dataset"], row["split"], row["model"]), {})
-            group.setdefault(row["slice"], {})[row["metric"]] = row
-    for (dataset, split, model), slices in found.items():
-        grid = Table(title=Text(f"{dataset} · {split} · {model} (videos; no face: left out)"))
-        grid.add_column("slice", min_width=20, overflow="fold")
-        for name in ("reals", "fakes", *(HEADLINE[name] for name in names)):
-            grid.add_column(name, justify="right")
-        for name, metrics in slices.items():
-            first = metrics["roc_auc"]
-            cells = [_cell(metrics[metric]) for metric in names]
-            grid.add_row(Text(name), str(first["n_real"]), str(first["n_fake"]), *cells)
-        console.print(grid)
-    untrained = any(value == "untrained" for value in rows["weights"].unique().to_pylist())
-    if untrained:
-        console.print("The weights are untrained: these figures say nothing about FakeOut.")
-
-
-def _cell(row: dict[str, object]) -> str:
-    value, low, high = (row[name] for name in ("value", "ci_low", "ci_high"))
-    if value is None:
-        return str(row["undefined_reason"])
-    interval = f"\n{low:.3f}–{high:.3f}" if low is not None else ""
-    return f"{value:.4f}{interval}"
+        screen = console()
+        show_metrics(screen, rows)
+        if "untrained" in rows["weights"].unique().to_pylist():
+            screen.print("The weights are untrained: these figures say nothing about FakeOut.")

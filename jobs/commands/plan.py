@@ -63,8 +63,9 @@ def _print_json(plans: list[Plan]) -> None:
 
 
 def _print_table(plans: list[Plan]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from jobs.terminal import console
 
     table = Table("owed", title="Plan")
     for plan in plans:
@@ -83,11 +84,11 @@ def _print_table(plans: list[Plan]) -> None:
     }
     for name, cells in lines.items():
         table.add_row(name, *cells)
-    console = Console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     speed = plans[0].speed
     gpu = speed.score_gpu_s_per_window
-    console.print(
+    screen.print(
         f"assuming {speed.crop_cpu_s_per_video_s:.3g} CPU s per second of video, "
         f"{speed.score_cpu_s_per_window:.3g} CPU s "
         f"({'GPU speed not known' if gpu is None else f'{gpu:.3g} GPU s'}) per window, "
@@ -95,4 +96,4 @@ def _print_table(plans: list[Plan]) -> None:
         soft_wrap=True,
     )
     if all(plan.cost is None for plan in plans):
-        console.print("no cost: set prices.cpu_hour and prices.gpu_hour", soft_wrap=True)
+        screen.print("no cost: set prices.cpu_hour and prices.gpu_hour", soft_wrap=True)

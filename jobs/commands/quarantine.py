@@ -117,19 +117,17 @@ def _find(
 def _print_table(found: list[CurrentFailure]) -> None:
     from collections import Counter
 
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from jobs.terminal import console, printable
 
     table = Table("dataset", "split", "stage", "reason", "attempts", "video", "message")
     for one in found:
         texts = [one.dataset, one.split, one.stage, one.reason, str(one.attempts)]
-        # Names may hold line ends and worse: shown quoted then.
-        name = one.video_id if one.video_id.isprintable() else repr(one.video_id)
-        table.add_row(*texts, escape(name), escape(one.message or ""))
-    console = Console()
+        table.add_row(*texts, printable(one.video_id), printable(one.message or ""))
+    screen = console()
     if found:
-        console.print(table)
+        screen.print(table)
     counts = Counter(one.reason for one in found)
     summary = ", ".join(f"{reason} {n}" for reason, n in counts.most_common())
-    console.print(f"{len(found)} videos in quarantine" + (f": {summary}" if summary else ""))
+    screen.print(f"{len(found)} videos in quarantine" + (f": {summary}" if summary else ""))

@@ -72,11 +72,10 @@ def register(app: typer.Typer) -> None:
         """
         import dataclasses
 
-        from rich.console import Console
-
         from jobs.commands.run import TOO_MANY_FAILED
         from jobs.notify import notify
         from jobs.progress import ConsoleShow
+        from jobs.terminal import console
         from pipelines import nightly
         from pipelines.run import RunRequest
 
@@ -94,7 +93,7 @@ def register(app: typer.Typer) -> None:
             address=address,
             config=resolved,
         )
-        with ConsoleShow(Console()) as show:
+        with ConsoleShow(console()) as show:
             report, summary = nightly.rescan(request, nightly.NightlyConfig(shift=shift), show)
         print(summary)
         if report_file is not None:

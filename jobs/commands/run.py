@@ -34,21 +34,20 @@ def execute(request: object, *, results: bool = True) -> None:
     Raises:
         typer.Exit: code 3, when too large a share of the videos is in quarantine.
     """
-    from rich.console import Console
-
     from jobs.progress import ConsoleShow
     from jobs.results import show_results
+    from jobs.terminal import console
     from pipelines.run import RunRequest, run
 
     assert isinstance(request, RunRequest)
-    console = Console()
-    with ConsoleShow(console) as show:
+    screen = console()
+    with ConsoleShow(screen) as show:
         report = run(request, show)
     if results:
-        show_results(console, request, report)
+        show_results(screen, request, report)
     if report.exceeded:
         allowed = request.config.policy.max_quarantine_share
-        console.print(
+        screen.print(
             f"\n{report.quarantine_share:.1%} of the videos are in quarantine, more than the "
             f"{allowed:.1%} allowed (policy.max_quarantine_share). See: fakeout quarantine list "
             f"{request.lake_uri}",

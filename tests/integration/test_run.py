@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from fakeout_core.errors import ConfigError
+from jobs.results import show_results
+from jobs.terminal import console
 from pipelines.config import RunConfig
 from pipelines.lake import Lake
 from pipelines.run import Parts, RunRequest, run
@@ -112,14 +114,16 @@ def test_fused_gives_the_same_scores_and_keeps_no_clips(ray_cluster: None, tmp_p
     assert run(RunRequest(**{**wanted.__dict__, "config": config})).scored == 0
 
 
-def test_bad_input_folder(ray_cluster: None, tmp_path: Path, data: Path) -> None:
+def test_bad_input_folder(
+    ray_cluster: None, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each bad video has its row with a reason; every other one is scored."""
     from tests.fakes.samples import pictures, write_video
 
     videos = tmp_path / "videos"
     speech = data / "media" / "obama_speech.mp4"
     good = ["a/same.mp4", "b/same.mp4", "with space.mp4", 'quo\'te "double".mp4', "new\nline.mp4"]
-    good += ["emoji 🎬.mp4", "per%cent=a&b.mp4"]
+    good += ["emoji 🎬.mp4", "per%cent=a&b.mp4", "mark[/b]up.mp4", "clear\x1b[2J.mp4"]
     for name in good:
         (videos / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(speech, videos / name)
@@ -132,7 +136,8 @@ def test_bad_input_folder(ray_cluster: None, tmp_path: Path, data: Path) -> None
     (videos / "notes.txt").write_text("left out")
 
     lake = str(tmp_path / "lake")
-    report = run(request(videos, lake, REAL_CROP))
+    wanted = request(videos, lake, REAL_CROP)
+    report = run(wanted)
     found = outcomes(lake)
     assert {name: found.get(name) for name in good} == dict.fromkeys(good, "scored")
     bad = {name: reason for name, reason in found.items() if name not in good}
@@ -149,7 +154,12 @@ def test_bad_input_folder(ray_cluster: None, tmp_path: Path, data: Path) -> None
     assert by_name["a/same.mp4"]["audio_status"] == "used"
     quarantined = {row["video_id"] for row in Lake(lake).read("quarantine").to_pylist()}
     assert quarantined == set(bad)
-    assert report.exceeded  # 4 of 13 count; the two that describe the video do not
+    assert report.exceeded  # 4 of 15 count; the two that describe the video do not
+    show_results(console(), wanted, report)
+    said = capsys.readouterr().out
+    assert "mark[/b]up.mp4" in said
+    assert "new\\nline.mp4" in said
+    assert "\x1b" not in said
 
 
 def test_video_without_sound_is_scored(ray_cluster: None, tmp_path: Path, data: Path) -> None:
