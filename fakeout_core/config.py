@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fakeout_core.checks import require_at_least, require_positive
+
 
 @dataclass(frozen=True)
 class MediaLimits:
@@ -24,6 +26,10 @@ class MediaLimits:
     max_duration_s: float = 1_800.0
     min_frames: int = 8
 
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "max_bytes", "max_pixels", "max_frames", "min_frames")
+        require_positive(self, "max_duration_s")
+
 
 @dataclass(frozen=True)
 class CropConfig:
@@ -34,7 +40,6 @@ class CropConfig:
         steps: frames per window.
         stride: distance between them in frames at 29 fps.
         max_seconds: how much of the video is looked at (FakeOut's ffmpeg call: 59 s).
-        image_px: side of an aligned face.
         max_tracks: at most this many faces.
         detect_every: frames between detections (FacePipe 3; 9 is the fast profile).
         pyramid_skip: finest levels the detector leaves out; ``auto`` follows the picture's height.
@@ -50,7 +55,6 @@ class CropConfig:
     steps: int = 32
     stride: int = 2
     max_seconds: float = 59.0
-    image_px: int = 224
     max_tracks: int = 2
     detect_every: int = 3
     pyramid_skip: int | Literal["auto"] = "auto"
@@ -59,3 +63,11 @@ class CropConfig:
     audio: bool = True
     resample_audio: bool = True
     limits: MediaLimits = field(default_factory=MediaLimits)
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "n_windows", "steps", "stride", "max_tracks", "detect_every")
+        require_positive(self, "max_seconds")
+        if self.pyramid_skip != "auto":
+            require_at_least(self, 0, "pyramid_skip")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f"jpeg_quality must lie in 1..100, got {self.jpeg_quality}")

@@ -10,7 +10,9 @@ import importlib
 import os
 import signal
 import sys
+from importlib import metadata
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -45,9 +47,25 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
     )
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool,
+            typer.Option("--version", help="Print the version and leave.", callback=_version),
+        ] = False,
+    ) -> None:
+        pass
+
     for name in COMMANDS:
         importlib.import_module(f"jobs.commands.{name}").register(app)
     return app
+
+
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"fakeout {metadata.version('fakeout')}")
+        raise typer.Exit
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,14 @@ STORE_BYTES_PER_CPU = 256_000_000
 """Object store that the rows of a stage may fill on their way, per logical CPU: some ten videos'
 decoded frames. Left to itself Ray Data fills half of the store, which never shrinks again; towers
 are no faster for it."""
+
+ANSWER_S = 20.0
+"""How long a cluster's address may take to answer; a head node that restarts takes seconds."""
+
+_NO_CLUSTER = (
+    "no Ray cluster at {address}: {error}. Start one with `ray start --head`, or leave out "
+    "--address to use this machine alone."
+)
 
 TELL_S = 10.0
 """How often a run that waits for a node says so, and renews its lock."""
@@ -63,6 +72,8 @@ def connect(address: str | None = None) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     target = _target(address)
     if not ray.is_initialized():
+        if target is not None:
+            _require_answer(target)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if target is None:
             options["num_cpus"] = _machine_cpus() + SPARE_CPUS
@@ -72,10 +83,7 @@ def connect(address: str | None = None) -> None:
             with _without_native_chatter():
                 ray.init(address=target or "local", **options)
         except ConnectionError as error:
-            raise ConfigError(
-                f"no Ray cluster at {target}: {error}. Start one with `ray start --head`, or leave "
-                "out --address to use this machine alone."
-            ) from None
+            raise ConfigError(_NO_CLUSTER.format(address=target, error=error)) from None
     quiet_ray_data()
 
 
@@ -157,6 +165,22 @@ def _text(needs: Mapping[str, float | str]) -> str:
 def _target(address: str | None) -> str | None:
     """The cluster that is meant; None starts a local one."""
     return address or os.environ.get("RAY_ADDRESS") or None
+
+
+def _require_answer(address: str) -> None:
+    """Knock at a cluster first: Ray itself tries an address that nobody answers for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # "auto" and the like: Ray looks for the cluster
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+            return
+        except (OSError, OverflowError) as error:
+            if time.monotonic() >= deadline or isinstance(error, OverflowError):
+                raise ConfigError(_NO_CLUSTER.format(address=address, error=error)) from None
+            time.sleep(0.5)
 
 
 @contextmanager

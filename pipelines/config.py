@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fakeout_core.checks import require_at_least, require_positive
 from fakeout_core.config import CropConfig
 from fakeout_core.model.config import Modality, ModelConfig, Variant
 
@@ -34,10 +35,8 @@ class PlacementConfig:
     labels: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers must be at least 1 or null, got {self.workers}")
-        if self.cpus < 0 or self.gpus < 0 or self.memory_mb < 0:
-            raise ValueError("cpus, gpus and memory_mb cannot be negative")
+        require_at_least(self, 1, "workers")
+        require_at_least(self, 0, "cpus", "gpus", "memory_mb")
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,11 @@ class CropStageConfig:
     calls_per_child: int = 100
     worker_deaths: int = 3
 
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "rows_per_shard", "attempts", "calls_per_child", "worker_deaths")
+        require_at_least(self, 0, "retry_wait_s")
+        require_positive(self, "wall_s", "child_memory_mb")
+
 
 @dataclass(frozen=True)
 class ScoreStageConfig:
@@ -81,6 +85,9 @@ class ScoreStageConfig:
     decoders: int | None = None
     rows_per_shard: int = 256
     rows_per_batch: int = 1
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "decoders", "rows_per_shard", "rows_per_batch")
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,15 @@ class PolicyConfig:
     lock_wait_s: float = 0.0
     room_wait_s: float = 3600.0
 
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "max_attempts")
+        require_at_least(self, 0, "lock_wait_s", "room_wait_s")
+        require_positive(self, "lock_ttl_s")
+        if not 0 <= self.max_quarantine_share <= 1:
+            raise ValueError(
+                f"max_quarantine_share must lie in 0..1, got {self.max_quarantine_share}"
+            )
+
 
 @dataclass(frozen=True)
 class PricesConfig:
@@ -122,8 +138,7 @@ class PricesConfig:
     gpu_hour: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.cpu_hour < 0 or self.gpu_hour < 0:
-            raise ValueError("prices cannot be negative")
+        require_at_least(self, 0, "cpu_hour", "gpu_hour")
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,10 @@ class ThroughputConfig:
     score_cpu_s_per_window: float = 2.0
     score_gpu_s_per_window: float | None = None
     windows_per_video: float | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(self, "crop_cpu_s_per_video_s", "score_cpu_s_per_window")
+        require_positive(self, "score_gpu_s_per_window", "windows_per_video")
 
 
 @dataclass(frozen=True)

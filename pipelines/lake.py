@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from fakeout_core.errors import LockedError, StorageError
+from fakeout_core.errors import ConfigError, LockedError, StorageError
 from pipelines import layout, scan, staging, storage, transactions
 from pipelines.objects import ObjectInfo
 from pipelines.retry import DEFAULT, RetryPolicy, retrying
@@ -411,6 +412,18 @@ class Lake:
         transactions.carry_out(self.uri, transaction, self._retry)
         storage.prune(self.place(transactions.FOLDER))
         return [final for _, final in publish]
+
+
+def existing_lake(uri: str) -> Lake:
+    """A lake that a run has written, for commands that only make sense on one.
+
+    Raises:
+        ConfigError: a local lake is not there; an object store has no folders to look for.
+    """
+    path = storage.local_path(uri)
+    if path is not None and not Path(path).is_dir():
+        raise ConfigError(f"{uri} is not a folder; give the lake that a run has written")
+    return Lake(uri)
 
 
 class _KnownKeys:

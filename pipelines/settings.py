@@ -56,7 +56,10 @@ def load_settings(cls: type[T], path: str | None, overrides: list[str] | None = 
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
                 raise ConfigError(f"--set {item}: {parent} is a value, not a group of settings")
-        target[last] = yaml.safe_load(text)
+        try:
+            target[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {item}: the value is not YAML; quote it") from None
     mistakes: list[str] = []
     result = _build(cls, values, "", mistakes)
     if mistakes:
@@ -87,7 +90,7 @@ def _build(cls: type[T], values: dict[str, Any], prefix: str, mistakes: list[str
     try:
         return cls(**arguments)
     except ValueError as error:
-        mistakes.append(f"{prefix or 'settings'}: {error}")
+        mistakes.append(f"{prefix}{error}")
         return cls()
 
 

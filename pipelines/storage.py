@@ -90,6 +90,16 @@ def _run(call: Callable[[], T], what: str, policy: RetryPolicy, **options: Any) 
         raise StorageError(f"{what}: {type(error).__name__}: {error} ({advice})") from error
 
 
+def _write(call: Callable[[], T], uri: str, policy: RetryPolicy, **options: Any) -> T:
+    """As ``_run``; nothing is looked for, so what is not found is the bucket or folder itself."""
+    try:
+        return _run(call, f"write {uri}", policy, **options)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"write {uri}: the bucket or folder does not exist and cannot be made here ({error})"
+        ) from error
+
+
 def list_objects(uri: str, policy: RetryPolicy = DEFAULT) -> Iterator[ObjectInfo]:
     """All objects below a place, in name order; a URI of one object lists that one.
 
@@ -152,7 +162,7 @@ def read_bytes(uri: str, policy: RetryPolicy = DEFAULT) -> bytes:
 def write_bytes(uri: str, data: bytes | memoryview, policy: RetryPolicy = DEFAULT) -> None:
     """Create or overwrite an object whole. Raises StorageError."""
     store, path = resolve(uri)
-    _run(lambda: store.write(path, data), f"write {uri}", policy)
+    _write(lambda: store.write(path, data), uri, policy)
 
 
 def delete(uri: str, policy: RetryPolicy = DEFAULT) -> None:
@@ -216,7 +226,7 @@ def _conditional(uri: str, data: bytes, generation: str | None, policy: RetryPol
             return store.create(path, data)
         return store.swap(path, data, generation)
 
-    won = _run(attempt, f"conditional write {uri}", policy, on_retry=note)
+    won = _write(attempt, uri, policy, on_retry=note)
     if won is None and retried:
         try:
             found = read_versioned(uri, policy)

@@ -8,14 +8,11 @@ is empty. After they are registered the connection loses every access to files a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 
-from fakeout_core.errors import ConfigError
 from fakeout_core.schemas import TABLES
-from pipelines.lake import Lake
-from pipelines.storage import local_path
+from pipelines.lake import existing_lake
 
 SUSPICIOUS_ABOVE = 0.5
 
@@ -189,10 +186,7 @@ def connect(lake_uri: str) -> duckdb.DuckDBPyConnection:
         ConfigError: a local lake does not exist.
         StorageError: the store does not answer.
     """
-    path = local_path(lake_uri)
-    if path is not None and not Path(path).is_dir():
-        raise ConfigError(f"{lake_uri} is not a folder; give the lake that a run has written")
-    lake = Lake(lake_uri)
+    lake = existing_lake(lake_uri)
     connection = duckdb.connect(":memory:")
     connection.execute("set timezone = 'UTC'")
     for name in TABLES:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fakeout_core.checks import require_at_least
+
 Variant = Literal["x1", "x2"]
 Modality = Literal["av", "v"]
 
@@ -35,5 +37,4 @@ class ModelConfig:
     track_rule: Literal["max", "mean"] = "max"
 
     def __post_init__(self) -> None:
-        if self.threads < 1 or self.batch_windows < 1 or self.top_k < 1:
-            raise ValueError("threads, batch_windows and top_k must be at least 1")
+        require_at_least(self, 1, "threads", "batch_windows", "top_k")

@@ -33,11 +33,11 @@ def register(app: typer.Typer) -> None:
         Takes each dataset's lock, so it leaves with code 1 while a run is at work there.
         """
         from pipelines.compact import compact as run
-        from pipelines.lake import Lake
+        from pipelines.lake import existing_lake
 
         policy = load_config(config, settings).policy
         done = run(
-            Lake(lake),
+            existing_lake(lake),
             table,
             target_mb * 1_000_000,
             is_dry_run=dry_run,

@@ -38,11 +38,11 @@ def register(app: typer.Typer) -> None:
         from fakeout_core.errors import ConfigError
         from fakeout_core.ids import crop_fingerprint
         from pipelines.checkpoints import local_checkpoint
-        from pipelines.lake import Lake
+        from pipelines.lake import existing_lake
         from pipelines.plan import datasets_of, make_plan
 
         resolved = load_config(config, settings)
-        tables = Lake(lake)
+        tables = existing_lake(lake)
         found = datasets_of(tables, dataset, split)
         if not found:
             raise ConfigError(

@@ -76,7 +76,7 @@ def register(app: typer.Typer) -> None:
         others, and for transient ones that are used up.
         """
         from fakeout_core.errors import ConfigError
-        from pipelines.lake import Lake
+        from pipelines.lake import existing_lake
         from pipelines.quarantine import retry
 
         if not everything and not any((dataset, split, stage, reason, video)):
@@ -88,7 +88,7 @@ def register(app: typer.Typer) -> None:
             _print_table(found)
             print(f"{len(found)} failures would be owed again; nothing was recorded")
             return
-        for uri in retry(Lake(lake), found):
+        for uri in retry(existing_lake(lake), found):
             print(f"recorded {uri}")
         print(f"{len(found)} failures are owed again; the next run tries each once")
 
@@ -102,10 +102,12 @@ def _find(
     videos: list[str] | None,
 ) -> list[CurrentFailure]:
     from fakeout_core.errors import ConfigError
-    from pipelines.lake import Lake
+    from pipelines.lake import existing_lake
     from pipelines.quarantine import current_failures
 
-    found = current_failures(Lake(lake), dataset=dataset, split=split, stage=stage, reason=reason)
+    found = current_failures(
+        existing_lake(lake), dataset=dataset, split=split, stage=stage, reason=reason
+    )
     if videos:
         missing = set(videos) - {one.video_id for one in found}
         if missing:
@@ -130,4 +132,5 @@ def _print_table(found: list[CurrentFailure]) -> None:
         screen.print(table)
     counts = Counter(one.reason for one in found)
     summary = ", ".join(f"{reason} {n}" for reason, n in counts.most_common())
-    screen.print(f"{len(found)} videos in quarantine" + (f": {summary}" if summary else ""))
+    many = "1 video" if len(found) == 1 else f"{len(found)} videos"
+    screen.print(f"{many} in quarantine" + (f": {summary}" if summary else ""))

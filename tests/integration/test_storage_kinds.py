@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fakeout_core.errors import ConfigError, MediaError, Reason
+from fakeout_core.errors import ConfigError, MediaError, Reason, StorageError
 from pipelines import storage
 
 ODD = "a b/qu'ote\"/new\nline/😀 %41 =x&y+z#q?.mp4"
@@ -149,6 +149,16 @@ def test_missing_bucket_is_a_configuration_error(gcs_emulator: str, s3_server: s
     for uri in ("gs://no-such-bucket-here/x", "s3://no-such-bucket-here/x"):
         with pytest.raises(ConfigError, match="does not exist"):
             list(storage.list_objects(uri))
+
+
+def test_writing_where_nothing_can_be_made_is_told(
+    gcs_emulator: str, s3_server: str, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "deep")
+    for place in (str(tmp_path / "link"), "gs://no-such-bucket-2", "s3://no-such-bucket-2"):
+        for write in (storage.write_bytes, storage.create_if_absent):
+            with pytest.raises(StorageError, match=f"write {place}/lake/x"):
+                write(f"{place}/lake/x", b"data")
 
 
 def test_an_empty_prefix_lists_nothing(gcs_bucket: str, s3_bucket: str) -> None:

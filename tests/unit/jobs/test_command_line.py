@@ -37,6 +37,10 @@ def test_every_command_has_help_with_an_example(
         ["run", "somewhere", "--lake", "unused", "--set", "crop.nope=1"],
         ["run", "somewhere", "--lake", "unused", "--dataset", "a/b"],
         ["submit", "--", "rm", "-rf"],
+        ["plan", "--lake", "no/such/lake"],
+        ["compact", "no/such/lake"],
+        ["quarantine", "list", "no/such/lake"],
+        ["report", "no/such/lake"],
     ],
 )
 def test_usage_errors_leave_with_two(
@@ -44,6 +48,11 @@ def test_usage_errors_leave_with_two(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert leave(*arguments) == 2
+
+
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave("--version") == 0
+    assert capsys.readouterr().out.startswith("fakeout 0.")
 
 
 def test_dataset_names() -> None:

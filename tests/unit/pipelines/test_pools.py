@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import socket
+
 import pytest
 
+from fakeout_core.errors import ConfigError
+from pipelines import cluster
 from pipelines.board import Board
 from pipelines.cluster import ClusterSize, actor_options, pool_size
 from pipelines.config import PlacementConfig
@@ -46,3 +51,15 @@ def test_board_counts_unfinished_attempts_of_a_video() -> None:
     assert board.begin("crop", "a") == 0
     counts = board.snapshot()["crop"]
     assert (counts.videos, counts.windows, counts.reasons["ok"]) == (1, 5, 1)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "[::1]:{port}"])
+def test_an_address_where_nobody_answers_is_told(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "ANSWER_S", 0.0001)
+    with socket.socket() as taken:  # bound and not listening: refused
+        taken.bind(("127.0.0.1", 0))
+        wanted = address.format(port=taken.getsockname()[1])
+        with pytest.raises(ConfigError, match=re.escape(f"no Ray cluster at {wanted}")):
+            cluster.connect(wanted)

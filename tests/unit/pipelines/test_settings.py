@@ -40,6 +40,17 @@ def test_groups_lists_and_mappings_from_the_command_line() -> None:
         ("score_stage.placement.workers=0", "at least 1"),
         ("crop.n_windows", "--set takes key=value"),
         ("crop.n_windows.deep=1", "wants int"),
+        ("crop.n_windows=0", r"crop\.n_windows must be at least 1, got 0"),
+        ("crop.jpeg_quality=101", r"crop\.jpeg_quality must lie in 1\.\.100"),
+        ("crop.pyramid_skip=-1", r"crop\.pyramid_skip must be at least 0"),
+        ("crop.limits.max_bytes=0", r"crop\.limits\.max_bytes must be at least 1"),
+        ("crop_stage.wall_s=-1", r"crop_stage\.wall_s must be above 0"),
+        ("crop_stage.retry_wait_s=.nan", r"retry_wait_s must be at least 0, got nan"),
+        ("crop_stage.placement.workers=0", r"placement\.workers must be at least 1"),
+        ("score_stage.rows_per_batch=0", r"score_stage\.rows_per_batch must be at least 1"),
+        ("policy.max_quarantine_share=2", r"policy\.max_quarantine_share must lie in 0\.\.1"),
+        ("throughput.score_gpu_s_per_window=0", r"score_gpu_s_per_window must be above 0"),
+        ("crop=[", "not YAML"),
     ],
 )
 def test_mistakes_say_what_was_wanted(setting: str, says: str) -> None:
