@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -203,6 +204,8 @@ def quiet_ray_data() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # A pool for more rows than there happen to be is no mistake.
+    warnings.filterwarnings("ignore", "The maximum number of concurrent tasks", UserWarning)
 
 
 def _machine_cpus() -> int:

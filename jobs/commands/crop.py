@@ -20,14 +20,18 @@ def register(app: typer.Typer) -> None:
         address: AddressOption = None,
         config: ConfigOption = None,
         settings: SetOption = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Say what is owed, and stop.")
+        ] = False,
     ) -> None:
         """Decode, track and align the faces of every video that has no clip yet."""
-        from jobs.commands.run import execute, existing
+        from jobs.commands.run import execute, existing, show_owed
         from jobs.options import load_config
         from pipelines.run import RunRequest
 
-        existing(lake)
+        existing(lake, dataset, split)
         resolved = load_config(config, settings)
-        execute(
-            RunRequest(lake, dataset, split, address=address, stages=("crop",), config=resolved)
+        request = RunRequest(
+            lake, dataset, split, address=address, stages=("crop",), config=resolved
         )
+        show_owed(request) if dry_run else execute(request)

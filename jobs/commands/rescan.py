@@ -63,6 +63,9 @@ def register(app: typer.Typer) -> None:
         ] = None,
         config: ConfigOption = None,
         settings: SetOption = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Update the catalog, say what is owed, stop.")
+        ] = False,
     ) -> None:
         """Do what is new, changed or was left undone, and say what changed since the last time.
 
@@ -72,7 +75,7 @@ def register(app: typer.Typer) -> None:
         """
         import dataclasses
 
-        from jobs.commands.run import TOO_MANY_FAILED
+        from jobs.commands.run import TOO_MANY_FAILED, execute, show_owed
         from jobs.notify import notify
         from jobs.progress import ConsoleShow
         from jobs.terminal import console
@@ -93,6 +96,10 @@ def register(app: typer.Typer) -> None:
             address=address,
             config=resolved,
         )
+        if dry_run:
+            execute(dataclasses.replace(request, stages=("catalog",)), results=False)
+            show_owed(request)
+            return
         with ConsoleShow(console()) as show:
             report, summary = nightly.rescan(request, nightly.NightlyConfig(shift=shift), show)
         print(summary)

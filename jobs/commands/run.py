@@ -108,10 +108,11 @@ def register(app: typer.Typer) -> None:
         )
         execute(request, results=not dry_run)
         if dry_run:
-            _show_owed(request)
+            show_owed(request)
 
 
-def _show_owed(request: object) -> None:
+def show_owed(request: object) -> None:
+    """Print how many videos and clips are owed, as the tables stand; a dry run ends with it."""
     from pipelines.run import RunRequest, owed_counts
 
     assert isinstance(request, RunRequest)
@@ -119,16 +120,21 @@ def _show_owed(request: object) -> None:
     print(f"owed: {crops} videos to crop, {scores} more clips to score; nothing was run")
 
 
-def existing(request_lake: str) -> None:
-    """Refuse a lake that has no catalog.
+def existing(lake_uri: str, dataset: str, split: str) -> None:
+    """Refuse a dataset that has no catalog.
 
     Raises:
         ConfigError: there is nothing to work on.
     """
     from pipelines.lake import Lake
+    from pipelines.layout import partition_of
 
-    if not Lake(request_lake).files("catalog"):
-        raise ConfigError(
-            f"{request_lake} has no catalog; make one with: fakeout catalog VIDEOS --lake "
-            f"{request_lake}"
-        )
+    lake = Lake(lake_uri)
+    if lake.files("catalog", dataset=dataset, split=split):
+        return
+    found = {tuple(partition_of(path).values()) for path in lake.files("catalog")}
+    there = ", ".join(f"{one} (split {other})" for one, other in sorted(found))
+    raise ConfigError(
+        f"{lake_uri} has no catalog of dataset {dataset}, split {split}; "
+        + (f"it has: {there}" if there else "make one with: fakeout catalog VIDEOS --lake LAKE")
+    )

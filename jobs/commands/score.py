@@ -31,21 +31,23 @@ def register(app: typer.Typer) -> None:
         address: AddressOption = None,
         config: ConfigOption = None,
         settings: SetOption = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Say what is owed, and stop.")
+        ] = False,
     ) -> None:
         """Run the towers over every clip that this model has not scored yet."""
-        from jobs.commands.run import execute, existing
+        from jobs.commands.run import execute, existing, show_owed
         from jobs.options import load_config
         from pipelines.run import RunRequest
 
-        existing(lake)
-        execute(
-            RunRequest(
-                lake,
-                dataset,
-                split,
-                checkpoint=checkpoint,
-                address=address,
-                stages=("score", "metrics"),
-                config=load_config(config, settings),
-            )
+        existing(lake, dataset, split)
+        request = RunRequest(
+            lake,
+            dataset,
+            split,
+            checkpoint=checkpoint,
+            address=address,
+            stages=("score", "metrics"),
+            config=load_config(config, settings),
         )
+        show_owed(request) if dry_run else execute(request)

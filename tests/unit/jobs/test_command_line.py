@@ -11,6 +11,8 @@ from fakeout_core.errors import ConfigError, FakeoutError
 from jobs import cli
 from jobs.options import dataset_name, partition_name
 from jobs.ray_jobs import JobRequest, Jobs, environment, exit_code
+from pipelines.lake import Lake
+from tests.integration.lake_rows import catalog
 
 
 def leave(*arguments: str) -> int:
@@ -38,6 +40,7 @@ def test_every_command_has_help_with_an_example(
         ["run", "somewhere", "--lake", "unused", "--dataset", "a/b"],
         ["submit", "--", "rm", "-rf"],
         ["plan", "--lake", "no/such/lake"],
+        ["crop", "--lake", "no/such/lake", "--dataset", "x"],
         ["compact", "no/such/lake"],
         ["quarantine", "list", "no/such/lake"],
         ["report", "no/such/lake"],
@@ -48,6 +51,18 @@ def test_usage_errors_leave_with_two(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert leave(*arguments) == 2
+
+
+def test_a_misspelt_dataset_is_told_and_a_right_one_says_what_it_owes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake = str(tmp_path / "lake")
+    Lake(lake).replace("catalog", [], [catalog("ab", dataset="films", split="all")])
+    for stage in ("crop", "score"):
+        assert leave(stage, "--lake", lake, "--dataset", "flims", "--dry-run") == 2
+        assert "it has: films (split all)" in capsys.readouterr().err
+        assert leave(stage, "--lake", lake, "--dataset", "films", "--dry-run") == 0
+        assert "owed: 2 videos to crop, 0 more clips" in capsys.readouterr().out
 
 
 def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
