@@ -8,17 +8,16 @@ so that videos which are gone leave the current view.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from fakeout_core.datasets.registry import check_split, find_spec, near_names
 from fakeout_core.errors import ConfigError
 from fakeout_core.ids import new_run_id
+from pipelines.beam_support import quiet_import, spool
 from pipelines.catalog_summary import CatalogSummary, refuse_empty, summarise
 from pipelines.lake import Lake
 from pipelines.objects import ObjectInfo
@@ -75,7 +74,7 @@ def build_catalog(
     spec = find_spec(dataset)
     check_split(spec, split)
     _check_labels(labels_csv, spec.name, source_uri)
-    with _quiet_import():
+    with quiet_import():
         from pipelines import catalog_run
     task = catalog_run.plan(
         source_uri,
@@ -91,7 +90,7 @@ def build_catalog(
         lister=lister,
         **settings,
     )
-    with catalog_run.spool(task):
+    with spool(task.spool_uri):
         outcome = catalog_run.execute(task, beam_args)
         refuse_empty(spec, source_uri, split, outcome.tally)
         expected = catalog_run.expected(task, outcome)
@@ -122,18 +121,3 @@ def _check_labels(labels_csv: str | None, layout: str, source_uri: str) -> None:
     except FileNotFoundError:
         raise ConfigError(f"labels {labels_csv} does not exist") from None
     parse_labels(content, labels_csv, local_path(source_uri) or source_uri)
-
-
-@contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Keep Beam's remarks about optional Google clients, made at import, out of people's sight."""
-    root = logging.getLogger()
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "apitools not found" not in record.getMessage()
-
-    root.addFilter(keep)
-    try:
-        yield
-    finally:
-        root.removeFilter(keep)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from fakeout_core.datasets.facts import Listed
-from fakeout_core.errors import ConfigError, FakeoutError, StorageError
+from fakeout_core.errors import ConfigError, StorageError
 from fakeout_core.schemas import CATALOG
+from pipelines.beam_pipeline import pipeline_for
 from pipelines.catalog_graph import build_graph
 from pipelines.catalog_outcome import Outcome, read_outcome
 from pipelines.catalog_rows import OldSnapshot
@@ -25,13 +22,10 @@ from pipelines.catalog_steps import CatalogTask, bind_resolver, read_spool
 from pipelines.catalog_summary import CatalogSummary
 from pipelines.lake import Lake
 from pipelines.staging import staging_folder
-from pipelines.storage import delete, list_objects, local_path, prune, read_bytes
+from pipelines.storage import list_objects, local_path, read_bytes
 
 _log = logging.getLogger(__name__)
 
-LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner")
-JOB_SERVER_RUNNERS = ("PortableRunner", "FlinkRunner", "SparkRunner")
-"""Their job servers bring options of their own, which the Python side cannot check."""
 _OWN_ERROR = re.compile(r"fakeout_core\.errors\.(ConfigError|StorageError): (.*)", re.DOTALL)
 
 
@@ -78,49 +72,6 @@ def _count_rows(uris: Sequence[str]) -> int:
     return sum(pq.read_metadata(pa.BufferReader(read_bytes(uri))).num_rows for uri in uris)
 
 
-@contextmanager
-def spool(task: CatalogTask) -> Iterator[None]:
-    """Remove the build's own files at the end, whatever happened."""
-    try:
-        yield
-    finally:
-        try:
-            for item in list(list_objects(task.spool_uri)):
-                delete(item.uri)
-            prune(task.spool_uri)
-        except (FakeoutError, FileNotFoundError) as error:
-            _log.warning("left files below %s: %s", task.spool_uri, error)
-
-
-def options_for(beam_args: Sequence[str]) -> PipelineOptions:
-    """Beam options; the code of this package is importable by name, so no session is pickled.
-
-    Raises:
-        ConfigError: an option that Beam does not know, for runners whose options it knows.
-    """
-    options = PipelineOptions(list(beam_args), save_main_session=False)
-    if options.view_as(StandardOptions).runner not in JOB_SERVER_RUNNERS:
-        given = options.get_all_options(drop_default=True, retain_unknown_options=True)
-        unknown = sorted(set(given) - set(options.get_all_options()))
-        if unknown:
-            raise ConfigError(f"--beam-arg: Beam has no option {', '.join(unknown)}")
-    return options
-
-
-def _pipeline(options: PipelineOptions) -> beam.Pipeline:
-    name = options.view_as(StandardOptions).runner or ""
-    if name in LOCAL_RUNNERS:
-        # Beam's own portable runner, in this process: what DirectRunner may choose instead needs
-        # a binary that may not be there.
-        options.view_as(StandardOptions).runner = None
-        return beam.Pipeline(runner=FnApiRunner(), options=options)
-    try:
-        return beam.Pipeline(options=options)
-    except (ImportError, ValueError) as error:
-        hint = "; it needs pip install 'apache-beam[gcp]'" if "Dataflow" in name else ""
-        raise ConfigError(f"--beam-arg=--runner={name}: {error}{hint}") from None
-
-
 def execute(task: CatalogTask, beam_args: Sequence[str] = ()) -> Outcome:
     """Run the graph to its end.
 
@@ -132,7 +83,7 @@ def execute(task: CatalogTask, beam_args: Sequence[str] = ()) -> Outcome:
         ConfigError: a list of the corpus is malformed.
         StorageError: the corpus or the lake cannot be read or written.
     """
-    pipeline = _pipeline(options_for(beam_args))
+    pipeline = pipeline_for(beam_args)
     build_graph(pipeline, task)
     try:
         pipeline.run().wait_until_finish()

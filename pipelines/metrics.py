@@ -6,21 +6,18 @@ and window level, compares models, and replaces the results of what it evaluated
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
-from fakeout_core.errors import FakeoutError
 from fakeout_core.ids import new_run_id
 from fakeout_core.metrics.config import MetricsConfig
 from fakeout_core.metrics.tables import RESULT_TABLES
 from fakeout_core.schemas import METRICS
-from pipelines import storage
+from pipelines.beam_support import quiet_import, spool
 from pipelines.lake import Lake
 from pipelines.layout import partition_of
 from pipelines.metrics_views import Group, read_table, read_view, view_digest
@@ -28,7 +25,6 @@ from pipelines.staging import staging_folder
 
 pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
 
-_log = logging.getLogger(__name__)
 
 _PARTS = 32
 """Parts that a group's window files are dealt into, for as many workers."""
@@ -71,7 +67,7 @@ def compute_metrics(
     wanted = [group for group in everything if model in (None, group.model)]
     if not wanted:
         return METRICS.full_schema.empty_table()
-    with _quiet_import():
+    with quiet_import():
         from pipelines import metrics_graph, metrics_run
     task = metrics_graph.MetricsTask(
         lake.uri,
@@ -86,11 +82,9 @@ def compute_metrics(
         for group in everything
         if (group.dataset, group.split) in places
     ]
-    try:
+    with spool(task.spool_uri):
         found = metrics_run.execute(task, work, beam_args)
         return _publish(lake, wanted, found, run_id)
-    finally:
-        _clean(task.spool_uri)
 
 
 def metrics_are_current(
@@ -174,27 +168,3 @@ def _publish_comparisons(
 
 def _of_dataset(table: pa.Table, dataset: str) -> pa.Table:
     return table.filter(pc.equal(table["dataset"], dataset))
-
-
-def _clean(spool_uri: str) -> None:
-    try:
-        for item in list(storage.list_objects(spool_uri)):
-            storage.delete(item.uri)
-        storage.prune(spool_uri)
-    except FakeoutError as error:
-        _log.warning("left files below %s: %s", spool_uri, error)
-
-
-@contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Keep Beam's remarks about optional Google clients, made at import, out of people's sight."""
-    root = logging.getLogger()
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "apitools not found" not in record.getMessage()
-
-    root.addFilter(keep)
-    try:
-        yield
-    finally:
-        root.removeFilter(keep)

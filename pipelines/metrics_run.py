@@ -6,15 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.pvalue import AsList
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipelines.beam_pipeline import pipeline_for
 from pipelines.metrics_graph import MetricsTask, Work, build_graph
 from pipelines.metrics_views import read_table, write_table
 from pipelines.storage import join
-
-LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner")
 
 
 class ListResults(beam.DoFn):
@@ -44,19 +41,15 @@ def execute(
     Args:
         task: settings and places.
         work: the groups.
-        beam_args: of the runner. Without a runner, or with ``DirectRunner``, Beam's own portable
-            runner works in this process: its successor needs a binary that may not be there.
+        beam_args: of the runner; without one the graph runs in this process.
 
     Returns:
         (table, address of its rows in the spool).
+
+    Raises:
+        ConfigError: an option or a runner that is not known, or not installed.
     """
-    options = PipelineOptions(list(beam_args), save_main_session=False)
-    name = options.view_as(StandardOptions).runner or ""
-    if name in LOCAL_RUNNERS:
-        options.view_as(StandardOptions).runner = None
-    pipeline = beam.Pipeline(
-        runner=FnApiRunner() if name in LOCAL_RUNNERS else None, options=options
-    )
+    pipeline = pipeline_for(beam_args)
     found = build_graph(pipeline, task, work)
     _ = (
         pipeline

@@ -75,14 +75,18 @@ def register(app: typer.Typer) -> None:
         """
         import dataclasses
 
+        from fakeout_core.errors import ConfigError
         from jobs.commands.run import TOO_MANY_FAILED, execute, show_owed
-        from jobs.notify import notify
+        from jobs.notify import notify, webhook_of
         from jobs.progress import ConsoleShow
         from jobs.terminal import console
         from pipelines import nightly
         from pipelines.run import RunRequest
 
         resolved = load_config(config, settings)
+        hook = webhook_of(webhook, webhook_secret_env) if webhook is not None else None
+        if report_file is not None and not report_file.absolute().parent.is_dir():
+            raise ConfigError(f"--report {report_file}: its folder does not exist")
         if if_locked is IfLocked.WAIT:
             policy = dataclasses.replace(resolved.policy, lock_wait_s=WAIT_S)
             resolved = dataclasses.replace(resolved, policy=policy)
@@ -109,9 +113,9 @@ def register(app: typer.Typer) -> None:
 
             report_file.write_text(page(gather(lake)), encoding="utf-8")
             print(f"report: {report_file}")
-        if webhook is not None:
+        if hook is not None:
             message = {"text": str(summary), "summary": dataclasses.asdict(summary)}
-            problem = notify(webhook, message, webhook_secret_env)
+            problem = notify(hook, message)
             if problem:
                 print(problem)
         if report.exceeded:

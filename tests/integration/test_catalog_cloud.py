@@ -12,9 +12,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from fakeout_core.errors import ConfigError
 from fakeout_core.ids import content_version
+from pipelines.beam_pipeline import options_for, pipeline_for
 from pipelines.catalog import build_catalog
 from pipelines.catalog_graph import build_graph
-from pipelines.catalog_run import options_for
 from pipelines.catalog_steps import CatalogTask
 from pipelines.lake import Lake
 from pipelines.storage import delete, stat_object, write_bytes
@@ -82,6 +82,8 @@ def test_options_of_a_distributed_runner_are_understood() -> None:
     assert options.view_as(GoogleCloudOptions).region == "europe-west4"
     with pytest.raises(ConfigError, match="no_such_option"):
         options_for(["--no_such_option=1"])
+    with pytest.raises(ConfigError, match="runner=Bogus"):
+        pipeline_for(["--runner=Bogus"])
 
 
 def test_graph_is_complete_and_portable() -> None:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 
 from fakeout_core.errors import ConfigError, LockedError
-from jobs.notify import notify
+from jobs.notify import Webhook, notify, webhook_of
 from pipelines.config import RunConfig
 from pipelines.lake import Lake
 from pipelines.lock import DatasetLock
@@ -144,23 +144,24 @@ def test_webhook_is_signed_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
     Hook.failures = 1
     try:
         url = f"http://127.0.0.1:{server.server_port}/"
-        assert notify(url, {"text": "hello"}, "HOOK_SECRET") is None
+        assert notify(webhook_of(url, "HOOK_SECRET"), {"text": "hello"}) is None
     finally:
         server.shutdown()
         server.server_close()
     signature, body = Hook.got[-1]
     assert json.loads(body) == {"text": "hello"}
     assert signature == "sha256=" + hmac.new(b"s3cret", body, hashlib.sha256).hexdigest()
-    problem = notify(f"http://127.0.0.1:{server.server_port}/", {}, None)
+    problem = notify(Webhook(url), {})
     assert problem is not None
     assert "could not be told" in problem
 
 
 def test_webhook_refuses_plain_http_and_missing_secret() -> None:
-    with pytest.raises(ConfigError, match="https"):
-        notify("http://example.com/hook", {}, None)
+    for url in ("http://example.com/hook", "http://127.0.0.1.example.com/", "ftp://x/", "https://"):
+        with pytest.raises(ConfigError, match="https"):
+            webhook_of(url, None)
     with pytest.raises(ConfigError, match="NO_SUCH_SECRET"):
-        notify("https://example.com/hook", {}, "NO_SUCH_SECRET")
+        webhook_of("https://example.com/hook", "NO_SUCH_SECRET")
 
 
 def test_lock_file_of_a_dead_run_is_named(tmp_path: Path) -> None:
