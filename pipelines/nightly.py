@@ -122,16 +122,23 @@ def rescan(
     Raises:
         As ``pipelines.run.run``.
     """
-    lake, model_key = Lake(request.lake_uri), model_key_of(request)
+    # Both looks and the compaction are made under the run's lock: what another run does before
+    # or after is not ours to report, and none gets in between.
+    model_key = model_key_of(request)
     before: dict[str, Outcome] = {}
-    # Under the lock: what a run before this one did while we waited is not ours to report.
-    report = run(request, show, lambda: before.update(outcomes(lake, request, model_key)))
-    after = outcomes(lake, request, model_key)
-    merged = 0
-    if config.compact:
-        wait_s = request.config.policy.lock_wait_s
-        done = compact(lake, dataset=request.dataset, lock_wait_s=wait_s)
-        merged = sum(len(one.group.files) for one in done)
+    after: dict[str, Outcome] = {}
+    merged: list[str] = []
+
+    def look(lake: Lake) -> None:
+        before.update(outcomes(lake, request, model_key))
+
+    def finish(lake: Lake, _: RunReport) -> None:
+        after.update(outcomes(lake, request, model_key))
+        if config.compact:
+            for one in compact(lake, dataset=request.dataset):
+                merged.extend(one.group.files)
+
+    report = run(request, show, look, finish)
     summary = dataclasses.replace(
         compare(before, after, config.shift),
         run_id=report.run_id,
@@ -139,13 +146,13 @@ def rescan(
         split=request.split,
         cropped=report.cropped,
         scored=report.scored,
-        compacted_files=merged,
+        compacted_files=len(merged),
         quarantine_share=report.quarantine_share,
         weights_untrained=request.checkpoint is None,
     )
     compared = sum(outcome.score is not None for outcome in before.values())
     telemetry.rescan_finished(request.dataset, compared, summary.counts.get("shifted", 0))
-    uri = lake.place(FOLDER, f"{report.run_id}.json")
+    uri = Lake(request.lake_uri).place(FOLDER, f"{report.run_id}.json")
     storage.write_bytes(uri, json.dumps(dataclasses.asdict(summary), indent=1).encode())
     return report, summary
 

@@ -147,7 +147,8 @@ class Quiet:
 def run(
     request: RunRequest,
     show: Show | None = None,
-    locked: Callable[[], object] | None = None,
+    locked: Callable[[Lake], object] | None = None,
+    finished: Callable[[Lake, RunReport], object] | None = None,
 ) -> RunReport:
     """Bring the tables of one dataset and split up to date.
 
@@ -155,6 +156,8 @@ def run(
         request: what to run.
         show: told about progress; None shows nothing.
         locked: called once the lock is held and nothing has been changed yet.
+        finished: called when all is done and the lock is still held, so that what belongs to the
+            run is done before another one waiting for the lock begins.
 
     Returns:
         What was done. Doing it again at once does nothing more.
@@ -164,7 +167,7 @@ def run(
         LockedError: another run holds the dataset.
         StorageError: the lake cannot be read or written.
     """
-    return _Run(request, show or Quiet()).go(locked)
+    return _Run(request, show or Quiet()).go(locked, finished)
 
 
 class _Run:
@@ -186,14 +189,18 @@ class _Run:
         self._connected = False
         self._seen: View | None = None
 
-    def go(self, locked: Callable[[], object] | None) -> RunReport:
+    def go(
+        self,
+        locked: Callable[[Lake], object] | None,
+        finished: Callable[[Lake, RunReport], object] | None,
+    ) -> RunReport:
         request, policy = self._request, self._config.policy
         report = RunReport(self._run_id, self._model_key, self._crop_key)
         lock = DatasetLock(self._lake, request.dataset, self._run_id, policy.lock_ttl_s)
         with lock.held(wait_s=policy.lock_wait_s):
             self._lock = lock
             if locked is not None:
-                locked()
+                locked(self._lake)
             adopted = self._lake.recover(request.dataset, self._run_id)
             if adopted:
                 self._show.note(f"finished {adopted} shards that an interrupted run had staged")
@@ -220,6 +227,8 @@ class _Run:
                 timings_s=dict(self._timings),
             )
             self._record(report)
+            if finished is not None:
+                finished(self._lake, report)
         return report
 
     @contextmanager

@@ -212,7 +212,7 @@ def test_two_runs_at_once(plain: tuple[Path, Path], tmp_path: Path) -> None:
         return run(mine)
 
     with meanwhile(other) as second:
-        run(mine, locked=held.set)
+        run(mine, locked=lambda _: held.set())
     assert isinstance(second[0], LockedError), second
     assert "locked by run" in str(second[0])
     same_tables(tmp_path / "lake", lake)

@@ -35,7 +35,11 @@ def request(videos: Path, lake: Path, *sets: str) -> RunRequest:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_two_nights_and_a_third_run_during_the_second(ray_cluster: None, tmp_path: Path) -> None:
+def test_two_nights_and_a_third_run_during_the_second(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A run that waits sees at once that the lock is free: it must not be, before all is done.
+    monkeypatch.setattr("pipelines.lock.POLL_S", 0.001)
     videos, lake = tmp_path / "videos", tmp_path / "lake"
     paths = write_corpus(videos, 6, {4: b"noface"})
     _, first = rescan(request(videos, lake), NightlyConfig(shift=0.0))
@@ -50,7 +54,7 @@ def test_two_nights_and_a_third_run_during_the_second(ray_cluster: None, tmp_pat
     third: list[object] = []
 
     def another() -> None:
-        with_wait = request(videos, lake, "policy.lock_wait_s=120")
+        with_wait = request(videos, lake, "policy.lock_wait_s=400")
         try:
             rescan(request(videos, lake), NightlyConfig())
         except LockedError as error:
@@ -76,7 +80,7 @@ def test_two_nights_and_a_third_run_during_the_second(ray_cluster: None, tmp_pat
     show = WhenScoring()
     report, second = rescan(request(videos, lake), NightlyConfig(shift=0.0), show)
     assert show.thread is not None
-    show.thread.join(timeout=120)
+    show.thread.join(timeout=400)
 
     assert (report.cropped, report.scored) == (5, 5)
     assert second.new == ["added_0.mp4", "added_1.mp4", "added_2.mp4"]
