@@ -23,6 +23,9 @@ CELL, CELL_STEP = 12, 2
 FITTING = (0.6, 3.0)
 """Levels on which a known face is looked for: its side there, in fields of view."""
 
+FAR = 1_000_000.0
+"""More px than any picture has on a side; whole, so that sums stay exact."""
+
 DENSE = 400
 """Candidates compared all with all."""
 
@@ -124,45 +127,34 @@ class Mtcnn:
         """Candidates of the first net, float64 [n, 5]: x1, y1, x2, y2, probability."""
         scale = CELL / LEAST_FACE_PX
         least, level = min(width, height) * scale, 0
-        found: list[np.ndarray] = []
+        cells: list[np.ndarray] = []
+        places: list[tuple[int, float]] = []
         while least >= CELL:
             if level >= self._skip:
                 rows, columns = int(height * scale + 1), int(width * scale + 1)
-                parts = _parts(near, scale, rows, columns)
-                cells = [self._cells(integral, rows, columns, part, scale) for part in parts]
-                if cells:
-                    both = np.concatenate(cells)
-                    found.append(both[suppress(both[:, :4], both[:, 4], 0.5)])
+                for part in _parts(near, scale, rows, columns):
+                    cells.append(self._cells(integral.level(rows, columns, part), part))
+                    places.append((level, scale))
             scale *= PYRAMID_FACTOR
             least *= PYRAMID_FACTOR
             level += 1
-        if not found:
+        if not cells:
             return np.zeros((0, 5))
-        boxes = np.concatenate(found)
-        boxes = boxes[suppress(boxes[:, :4], boxes[:, 4], 0.7)]
-        sizes = np.tile(boxes[:, 2:4] - boxes[:, 0:2], 2)
-        boxes[:, :4] += boxes[:, 5:9] * sizes
-        return _squared(boxes[:, :5])
+        level_of, scale_of = np.repeat(places, [found.shape[1] for found in cells], axis=0).T
+        return _proposals(np.concatenate(cells, axis=1), level_of, scale_of.astype(np.float32))
 
-    def _cells(
-        self,
-        integral: Integral,
-        rows: int,
-        columns: int,
-        part: tuple[int, int, int, int],
-        scale: float,
-    ) -> np.ndarray:
-        """Cells over the threshold in part of a level, float64 [n, 9]."""
-        picture = integral.level(rows, columns, part)
+    def _cells(self, picture: np.ndarray, part: tuple[int, int, int, int]) -> np.ndarray:
+        """Cells over the threshold in part of a level: float32 [7, n], x, y of their corner in px
+        of the level, probability, offsets."""
         scores, offsets = run(self._first, ["probability", "offsets"], picture)
-        y, x = np.nonzero(scores[0, 1] >= THRESHOLDS[0])
-        # In float32, as the reference: the floor of a whole number depends on it.
-        at = np.stack([x * CELL_STEP + part[2], y * CELL_STEP + part[0]], 1).astype(np.float32)
-        low = np.floor((at + 1) / np.float32(scale))
-        high = np.floor((at + CELL) / np.float32(scale))
-        return np.concatenate(
-            [low, high, scores[0, 1, y, x][:, None], offsets[0][:, y, x].T], axis=1
-        ).astype(np.float64)
+        faces, columns = scores[0, 1].reshape(-1), scores.shape[3]
+        at = np.flatnonzero(faces >= THRESHOLDS[0])
+        found = np.empty((7, len(at)), np.float32)
+        found[0] = at % columns * CELL_STEP + part[2]
+        found[1] = at // columns * CELL_STEP + part[0]
+        found[2] = faces[at]
+        found[3:] = offsets.reshape(4, -1)[:, at]
+        return found
 
     def _refine(self, integral: Integral, boxes: np.ndarray) -> np.ndarray:
         """Second net: candidates checked, corrected and squared, float64 [n, 5]."""
@@ -206,6 +198,28 @@ class Mtcnn:
             boxes[order, 4].astype(np.float32),
             points[order].astype(np.float32),
         )
+
+
+def _proposals(cells: np.ndarray, levels: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Boxes of the cells that are the best of their surroundings, on their own level and then on
+    all, corrected and squared: float64 [k, 5].
+
+    Args:
+        cells: float32 [7, n], as ``Mtcnn._cells`` gives them.
+        levels: float64 [n], number of a cell's level.
+        scales: float32 [n], px of that level for one of the picture.
+    """
+    # In float32, as the reference: the floor of a whole number depends on it.
+    low = np.floor((cells[:2] + 1) / scales)
+    high = np.floor((cells[:2] + CELL) / scales)
+    boxes = np.concatenate([low, high, cells[2:]]).T.astype(np.float64)
+    # Moved apart, boxes of two levels never overlap, so that one call serves all levels.
+    apart = boxes[:, :4] + (levels * FAR)[:, None]
+    boxes = boxes[suppress(apart, boxes[:, 4], 0.5)]
+    boxes = boxes[suppress(boxes[:, :4], boxes[:, 4], 0.7)]
+    sizes = np.tile(boxes[:, 2:4] - boxes[:, 0:2], 2)
+    boxes[:, :4] += boxes[:, 5:9] * sizes
+    return _squared(boxes[:, :5])
 
 
 def _parts(

@@ -63,7 +63,7 @@ def times_map(
     shown = 0
     copies: list[int] = []
     for end in ends.tolist():
-        count = _copies(Fraction(round((end - shown) * 1_000_000), 1_000_000))
+        count = _copies(round((end - shown) * 1_000_000), 1_000_000)
         shown += count
         copies.append(count)
     return _expand(copies, limit)
@@ -75,18 +75,19 @@ class FpsCounter:
     def __init__(self, fps: Fraction, target: int = TARGET_FPS, rule: FfmpegRule = "9") -> None:
         if fps <= 0:
             raise ValueError(f"fps must be above 0, got {fps}")
-        self._step = Fraction(target) / fps
+        step = Fraction(target) / fps
+        # Whole numbers of 1/unit: exact like fractions, and quick.
+        self._unit, self._step = step.denominator, step.numerator
         self._lead = self._step
         if rule == "4.2":
-            whole = (2 * self._step.numerator + self._step.denominator) // (
-                2 * self._step.denominator
-            )
-            self._lead = Fraction(whole) if whole >= 1 else min(self._step, Fraction(1))
+            whole = (2 * self._step + self._unit) // (2 * self._unit)
+            self._lead = whole * self._unit if whole >= 1 else min(self._step, self._unit)
         self._shown = 0
 
     def copies(self, index: int) -> int:
         """Output frames that show source frame ``index``; call once for each, in order."""
-        count = _copies(self._step * index - self._shown + self._lead)
+        surplus = self._step * index - self._shown * self._unit + self._lead
+        count = _copies(surplus, self._unit)
         self._shown += count
         return count
 
@@ -96,11 +97,14 @@ def reference_rate(fps: Fraction) -> int:
     return max(1, int(fps))
 
 
-def _copies(surplus: Fraction) -> int:
-    """ffmpeg's decision: by how much the end of this frame is ahead of what was shown."""
-    if surplus < Fraction(-11, 10):
+def _copies(surplus: int, unit: int) -> int:
+    """ffmpeg's decision: the end of this frame is ``surplus / unit`` frames ahead of what was shown.
+
+    Below -1.1 the frame is dropped, above 1.1 shown as often as the surplus rounds to.
+    """
+    if 10 * surplus < -11 * unit:
         return 0
-    return int((2 * surplus + 1) // 2) if surplus > Fraction(11, 10) else 1
+    return (2 * surplus + unit) // (2 * unit) if 10 * surplus > 11 * unit else 1
 
 
 def _expand(copies: Iterable[int], limit: int | None) -> np.ndarray:
