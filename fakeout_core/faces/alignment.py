@@ -100,7 +100,7 @@ def transform(candidate: Candidate, frame: int, now: int, n_frames: int) -> np.n
         if isinstance(there, Wait):
             break
         points.append(there)
-    return similarity(np.mean(points, axis=0))
+    return similarity(np.add.reduce(points) / len(points))
 
 
 def warp(bgr: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -114,10 +114,13 @@ def similarity(points: np.ndarray, target: np.ndarray = TARGET) -> np.ndarray:
     transforms to 3e-7 (matrix) and 2e-4 px (translation).
     """
     points = np.asarray(points, np.float64)
-    middle, goal = points.mean(0), target.mean(0)
+    n_points = len(points)
+    middle, goal = np.add.reduce(points) / n_points, np.add.reduce(target) / n_points
     a, b = points - middle, target - goal
     spread = max(float((a * a).sum()), 1e-12)
     c = float((a * b).sum()) / spread
     s = float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / spread
     turn = np.array([[c, -s], [s, c]])
-    return np.column_stack([turn, goal - turn @ middle])
+    found = np.empty((2, 3))
+    found[:, :2], found[:, 2] = turn, goal - turn @ middle
+    return found

@@ -64,9 +64,10 @@ class Integral:
         out = np.empty((1, 3, r2 - r1, c2 - c1), np.float32)
         for channel in range(3):
             blue_first = 2 - channel
-            sums = np.take(bands, right + blue_first, 1)
-            sums -= np.take(bands, left + blue_first, 1)
-            np.multiply(sums, gains, out=out[0, channel])
+            sums = bands.take(right + blue_first, 1)
+            sums -= bands.take(left + blue_first, 1)
+            out[0, channel] = sums  # exact below 2^24, that is bins of up to 256 px
+        out *= gains
         out -= OFFSET
         return out
 
@@ -81,13 +82,13 @@ class Integral:
             float32 [k, 3, side, side], RGB, (value - 127.5) / 128, and which boxes they are, bool
             [n]: boxes without a pixel inside the picture are left out (there the reference breaks).
         """
-        whole = np.trunc(boxes).astype(np.int32)
+        whole = np.trunc(boxes).astype(np.intp)  # the type in which look-ups are made
         x1, y1 = np.maximum(whole[:, 0], 1) - 1, np.maximum(whole[:, 1], 1) - 1
         x2, y2 = np.minimum(whole[:, 2], self.width), np.minimum(whole[:, 3], self.height)
         good = (x2 > x1) & (y2 > y1)
         x1, y1, x2, y2 = x1[good], y1[good], x2[good], y2[good]
         w, h = (x2 - x1)[:, None], (y2 - y1)[:, None]
-        index = np.arange(side, dtype=np.int32)
+        index = np.arange(side)
         left, right = index * w // side, -(-(index + 1) * w // side)
         top, bottom = index * h // side, -(-(index + 1) * h // side)
         gains = (GAIN / ((bottom - top)[:, :, None] * (right - left)[:, None, :])).astype(
@@ -97,11 +98,13 @@ class Integral:
         left, right = (x1[:, None] + left)[:, None], (x1[:, None] + right)[:, None]
         top = ((y1[:, None] + top) * stride)[:, :, None]
         bottom = ((y1[:, None] + bottom) * stride)[:, :, None]
-        sums = np.take(self._cells, bottom + right, 0)
-        sums -= np.take(self._cells, top + right, 0)
-        sums -= np.take(self._cells, bottom + left, 0)
-        sums += np.take(self._cells, top + left, 0)
-        means = sums.astype(np.float32)  # exact below 2^24, that is bins of up to 256 px
-        means *= gains[..., None]
+        cells = self._cells
+        sums = cells.take(bottom + right, 0)
+        sums -= cells.take(top + right, 0)
+        sums -= cells.take(bottom + left, 0)
+        sums += cells.take(top + left, 0)
+        # Exact below 2^24, that is bins of up to 256 px.
+        means = sums.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32, order="C")
+        means *= gains[:, None]
         means -= OFFSET
-        return np.ascontiguousarray(means.transpose(0, 3, 1, 2)[:, ::-1]), good
+        return means, good

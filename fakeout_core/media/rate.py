@@ -98,7 +98,7 @@ def reference_rate(fps: Fraction) -> int:
 
 
 def _copies(surplus: int, unit: int) -> int:
-    """ffmpeg's decision: the end of this frame is ``surplus / unit`` frames ahead of what was shown.
+    """ffmpeg's decision; the end of this frame is ``surplus / unit`` frames ahead of what is shown.
 
     Below -1.1 the frame is dropped, above 1.1 shown as often as the surplus rounds to.
     """
